@@ -1,1 +1,27 @@
-//! stub
+//! The reconcilers of Module, Provider and Version, and the feed of the registry.
+//!
+//! What bounds it: a controller never overlaps one object; heavy work takes the reconciler
+//! actor's permits; a failing object backs off alone, with jitter, to five minutes at most; a
+//! panic in one reconcile costs that object its turn. What it refuses: writing a field that a
+//! user owns, deleting what its own status does not record, serving a status without a valid
+//! seal. What may surprise: with nothing to do it writes nothing: a status is patched only when
+//! it would change.
+
+mod backoff;
+mod context;
+mod error;
+mod feed;
+mod module;
+mod owned;
+mod provider;
+mod readme;
+mod release;
+mod run;
+pub mod seal;
+mod status;
+mod version;
+
+pub use context::{Context, ContextOptions};
+pub use error::Error;
+pub use feed::Feed;
+pub use run::{Controllers, run};

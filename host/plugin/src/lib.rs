@@ -1,1 +1,59 @@
-//! stub
+//! The plugin host: WebAssembly components that decide where artifacts live, who may do what, and
+//! what a scan report means. Implements the three seams of [`opendepot_domain::seam`].
+//!
+//! What bounds it: every call gets a fresh instance with its own memory, and is bounded in guest
+//! time, wall-clock time, memory, host calls and bytes ([`Limits`]). Calls in flight are bounded
+//! over all plugins and per plugin; a call that finds no slot in 50 ms fails as busy.
+//!
+//! What it refuses: components that export none or several of the three worlds, or import
+//! anything outside theirs (no WASI); bytes that are not the pinned ones; plans that leave the
+//! grants ([`PlanError`]). Anything but a well-formed answer is a deny (auth), a failure
+//! (storage) or "not scanned" (scan), never a pass.
+//!
+//! What may surprise: an auth or scan plugin that is listed and fails to load keeps its place in
+//! the chain, from which it denies or judges nothing; when not even its `plugin.yaml` can be read
+//! it counts as a policy, unless its name or grants say otherwise. A call that is not over within
+//! a few milliseconds moves to threads of low priority. The store `file:///` is the configured
+//! file system root, and keys are relative to it.
+
+#![warn(missing_docs)]
+
+mod auth;
+mod call;
+mod config;
+mod egress;
+mod engine;
+mod error;
+mod grants;
+mod host;
+mod info;
+mod limits;
+mod load;
+mod loaded;
+mod manifest;
+mod metric;
+mod package;
+mod pattern;
+mod plan;
+mod scan;
+mod secret;
+mod storage;
+mod text;
+mod v0_1;
+mod world;
+
+pub use auth::{Binding, BindingProblem};
+pub use config::{
+    CredentialConfig, CredentialKind, GrantsConfig, HostConfig, PluginEntry, PluginPolicy,
+    SecretGrantConfig, Source, StoreGrantConfig,
+};
+pub use egress::{CheckedRequest, HeaderText, HttpError, HttpResponse, HttpSender};
+pub use error::{Error, Fault, LoadError, TrapClass};
+pub use host::{Credential, PluginHost, StoreAccess};
+pub use info::{PluginInfo, PluginState};
+pub use limits::Limits;
+pub use manifest::Needs;
+pub use pattern::PatternError;
+pub use plan::PlanError;
+pub use secret::SecretError;
+pub use world::{World, WorldError};

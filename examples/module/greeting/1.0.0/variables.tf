@@ -1,0 +1,15 @@
+variable "name" {
+  description = "Who is greeted."
+  type        = string
+
+  validation {
+    condition     = length(trimspace(var.name)) > 0
+    error_message = "The name must not be empty."
+  }
+}
+
+variable "salutation" {
+  description = "The word that comes first."
+  type        = string
+  default     = "Hello"
+}

@@ -1,0 +1,209 @@
+//! The provider registry protocol's documents (protocols.md 1.5, contract.md 4).
+
+use crate::access::unix_now;
+use crate::error::ApiError;
+use crate::grammar::{Address, ArtifactQuery};
+use crate::routes::{Caller, Peer};
+use crate::state::ApiState;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use opendepot_actors::registry::{Catalog, ProviderVersion, ServedRelease, package_key};
+use opendepot_domain::{Action, ArtifactKind, Capability, Purpose, Target};
+use std::sync::Arc;
+
+pub(crate) async fn versions(
+    State(state): State<ApiState>,
+    Peer(peer): Peer,
+    address: Address,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let _permit = state.metadata_permit()?;
+    let caller = Caller::verify(&state, &headers, peer).await?;
+    let mut target = target(&address);
+    target.version = None;
+    target.platform = None;
+    caller.check(&[Action::ListVersions], &target).await?;
+    let catalog = state.registry().catalog();
+    let entry = catalog
+        .provider(address.namespace.as_str(), address.name.as_str())
+        .ok_or_else(|| no_provider(&address))?;
+    Ok(crate::routes::json(&headers, &entry.versions))
+}
+
+pub(crate) async fn package(
+    State(state): State<ApiState>,
+    Peer(peer): Peer,
+    address: Address,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let _permit = state.metadata_permit()?;
+    let caller = Caller::verify(&state, &headers, peer).await?;
+    caller.check(&[Action::ReadPackage, Action::Download], &target(&address)).await?;
+    let catalog = state.registry().catalog();
+    let version = version(&catalog, &address)?;
+    let platform = address.platform()?;
+    let release = version.releases.first().ok_or_else(|| no_version(&address))?;
+    let package = release.package(platform.os(), platform.arch()).ok_or_else(|| {
+        let (namespace, name, wanted) = (&address.namespace, &address.name, &version.version);
+        ApiError::not_found(format!("provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"))
+    })?;
+    let body = package.document(version, release, state.registry().render_context(), unix_now());
+    Ok(crate::routes::private_json(body))
+}
+
+pub(crate) async fn sums(
+    State(state): State<ApiState>,
+    Peer(peer): Peer,
+    address: Address,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let release = release_bytes(&state, &headers, peer, &address, query.as_deref(), Purpose::Sums).await?;
+    Ok(immutable(release, "text/plain; charset=utf-8"))
+}
+
+pub(crate) async fn signature(
+    State(state): State<ApiState>,
+    Peer(peer): Peer,
+    address: Address,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let release = release_bytes(&state, &headers, peer, &address, query.as_deref(), Purpose::Signature).await?;
+    Ok(immutable(release, "application/octet-stream"))
+}
+
+/// SHA256SUMS or its signature, under a capability for one release or a credential.
+async fn release_bytes(
+    state: &ApiState,
+    headers: &HeaderMap,
+    peer: std::net::IpAddr,
+    address: &Address,
+    query: Option<&str>,
+    purpose: Purpose,
+) -> Result<Bytes, ApiError> {
+    let query = ArtifactQuery::parse(query)?;
+    let _permit = state.metadata_permit()?;
+    let pick = |release: &ServedRelease| match purpose {
+        Purpose::Signature => release.signature.clone(),
+        _ => release.sums.clone(),
+    };
+    if !query.has_capability() {
+        authorize_bytes(state, headers, peer, &target(address)).await?;
+        let catalog = state.registry().catalog();
+        let version = version(&catalog, address)?;
+        let platform = address.platform()?;
+        let release = version.releases.first().ok_or_else(|| no_version(address))?;
+        return release
+            .package(platform.os(), platform.arch())
+            .map(|_| pick(release))
+            .ok_or_else(|| no_version(address));
+    }
+    let (expires, text) = query.capability()?;
+    let catalog = state.registry().catalog();
+    let verify = |id: &opendepot_domain::ArtifactId, release: &str| {
+        let Ok(digest) = opendepot_domain::Sha256::from_hex(release) else { return false };
+        let capability = Capability { purpose, id, release, sha256: &digest, expires };
+        state.options().artifact_keys.verify(&capability, text)
+    };
+    let platform = address.platform()?;
+    if let Ok(version) = version(&catalog, address) {
+        for release in &version.releases {
+            if let Some(package) = release.package(platform.os(), platform.arch())
+                && verify(&package.id, &release.id)
+            {
+                check_alive(expires)?;
+                return Ok(pick(release));
+            }
+        }
+    }
+    Err(refused(state, &catalog, address, expires, verify))
+}
+
+/// 410 for a valid capability whose artifact went away lately, else 403.
+pub(crate) fn refused(
+    state: &ApiState,
+    catalog: &Catalog,
+    address: &Address,
+    expires: u64,
+    verify: impl Fn(&opendepot_domain::ArtifactId, &str) -> bool,
+) -> ApiError {
+    let _ = state;
+    let (Ok(version), Ok(platform)) = (address.version(), address.platform()) else { return invalid_link() };
+    let (namespace, name) = (address.namespace.as_str(), address.name.as_str());
+    let key = package_key(namespace, name, version, platform.os(), platform.arch());
+    match catalog.gone(&key) {
+        Some(gone) if expires > unix_now() && gone.releases.iter().any(|release| verify(&gone.id, release)) => {
+            ApiError::new(StatusCode::GONE, "this artifact is no longer published")
+        }
+        _ => invalid_link(),
+    }
+}
+
+pub(crate) fn invalid_link() -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, "this link is not valid; ask the registry for a new one")
+}
+
+/// 403 once the capability's time is over.
+pub(crate) fn check_alive(expires: u64) -> Result<(), ApiError> {
+    // 30 s of skew between replicas is tolerated (A34).
+    if expires + 30 > unix_now() {
+        return Ok(());
+    }
+    Err(ApiError::new(StatusCode::FORBIDDEN, "this link has expired; ask the registry for a new one"))
+}
+
+/// The credential of a byte route without a capability: it must be there, and have `download`.
+pub(crate) async fn authorize_bytes(
+    state: &ApiState,
+    headers: &HeaderMap,
+    peer: std::net::IpAddr,
+    target: &Target,
+) -> Result<(), ApiError> {
+    if state.options().allow_unsigned && !headers.contains_key(header::AUTHORIZATION) {
+        return Ok(());
+    }
+    let caller = Caller::verify(state, headers, peer).await?;
+    caller.check(&[Action::Download], target).await
+}
+
+fn immutable(body: Bytes, content_type: &'static str) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+pub(crate) fn target(address: &Address) -> Target {
+    Target {
+        namespace: address.namespace.clone(),
+        kind: ArtifactKind::Provider,
+        name: address.name.clone(),
+        version: address.version.clone(),
+        platform: address.platform.clone(),
+    }
+}
+
+pub(crate) fn version<'a>(catalog: &'a Catalog, address: &Address) -> Result<&'a Arc<ProviderVersion>, ApiError> {
+    let version = address.version()?;
+    catalog
+        .provider(address.namespace.as_str(), address.name.as_str())
+        .ok_or_else(|| no_provider(address))?
+        .version(version)
+        .ok_or_else(|| no_version(address))
+}
+
+fn no_provider(address: &Address) -> ApiError {
+    ApiError::not_found(format!("there is no provider `{}/{}` in this registry", address.namespace, address.name))
+}
+
+fn no_version(address: &Address) -> ApiError {
+    let version = address.version.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (namespace, name) = (&address.namespace, &address.name);
+    ApiError::not_found(format!("provider `{namespace}/{name}` has no published version `{version}`"))
+}

@@ -1,0 +1,184 @@
+//! The accept loop: our own, over hyper-util's auto builder, because `axum::serve` sets no
+//! header timeout, no size limits and no h2 limits (architecture.md 3).
+
+use crate::connection::{Clocked, InFlight, InFlightGuard};
+use crate::limits::Limits;
+use crate::routes::Peer;
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// One listener and how its connections are treated.
+pub struct Server {
+    /// Bound already, so that a taken port is a start-up error.
+    pub listener: TcpListener,
+    /// What answers.
+    pub router: Router,
+    /// TLS, when this listener speaks it.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Limits of the edge.
+    pub limits: Limits,
+    /// How long requests in flight get to end after shutdown has begun.
+    pub grace: Duration,
+}
+
+impl Server {
+    /// Serves until `shutdown` resolves, then stops accepting and lets what is in flight end
+    /// within the grace.
+    ///
+    /// Returns whether everything ended by itself.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+        let Self { listener, router, tls, limits, grace } = self;
+        let connections = Arc::new(Semaphore::new(limits.num_connections));
+        let builder = Arc::new(builder(&limits));
+        let graceful = GracefulShutdown::new();
+        let acceptor = tls.map(TlsAcceptor::from);
+        let limits = Arc::new(limits);
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = accept(&listener, &connections) => accepted,
+            };
+            let Some((stream, peer, permit)) = accepted else { continue };
+            let (router, builder, limits) = (router.clone(), Arc::clone(&builder), Arc::clone(&limits));
+            let (acceptor, watcher) = (acceptor.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                let _permit = permit;
+                metrics::gauge!("opendepot_http_server_connections", "state" => "open").increment(1.0);
+                match acceptor {
+                    None => serve(stream, peer, router, &builder, &limits, watcher).await,
+                    Some(acceptor) => {
+                        if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                            serve(stream, peer, router, &builder, &limits, watcher).await;
+                        }
+                    }
+                }
+                metrics::gauge!("opendepot_http_server_connections", "state" => "open").decrement(1.0);
+            });
+        }
+        drop(listener);
+        tokio::time::timeout(grace, graceful.shutdown()).await.is_ok()
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Small answers must not wait for an acknowledgement.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer, permit))
+        }
+        Err(error) => {
+            if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                // Out of descriptors, most likely: let some connections end first.
+                tracing::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            None
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(8 * 1024))
+        .max_headers(limits.num_headers)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.num_h2_streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(32 * 1024))
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}
+
+async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    router: Router,
+    builder: &auto::Builder<TokioExecutor>,
+    limits: &Limits,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let in_flight = Arc::new(InFlight::default());
+    let io = TokioIo::new(Clocked::new(stream, Arc::clone(&in_flight), limits));
+    let peer = Peer(peer.ip().to_canonical());
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let guard = in_flight.enter(request.version() == Version::HTTP_2);
+        let router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+            Ok::<_, Infallible>(response.map(|body| Guarded { body, _guard: guard }))
+        }
+    });
+    // What the parser refuses is answered by hyper, bodiless; the connection then ends.
+    let connection = builder.serve_connection(io, service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!("connection ended: {error}");
+    }
+}
+
+/// A response body that tells its connection when it is over.
+struct Guarded {
+    body: Body,
+    _guard: InFlightGuard,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+

@@ -1,0 +1,146 @@
+//! What every handler shares.
+
+use crate::access::Access;
+use crate::error::ApiError;
+use crate::limits::Limits;
+use opendepot_actors::RegistryHandle;
+use opendepot_identity::ArtifactKeys;
+use opendepot_transfer::Stores;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How module downloads are answered (contract.md 4).
+#[derive(Clone, Debug)]
+pub struct ModuleOptions {
+    /// Whether OpenTofu 1.12 and newer are told to fetch with their registry credential.
+    pub direct_download: bool,
+    /// The largest archive for which that is done: that client form has ten seconds for the body.
+    pub direct_download_max_bytes: u64,
+}
+
+/// How to build an [`ApiState`].
+pub struct StateOptions {
+    /// The registry actor's handle.
+    pub registry: RegistryHandle,
+    /// Who may do what.
+    pub access: Access,
+    /// Moves bytes.
+    pub stores: Stores,
+    /// Mints and verifies capabilities.
+    pub artifact_keys: Arc<ArtifactKeys>,
+    /// Limits of the edge.
+    pub limits: Limits,
+    /// How modules are answered.
+    pub modules: ModuleOptions,
+    /// Whether bare links of the original are served without a credential.
+    pub allow_unsigned: bool,
+    /// Root of the filesystem backend: paths outside it are 403 in anonymous mode.
+    pub filesystem_root: PathBuf,
+}
+
+/// Shared state; cloning is one reference count.
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+struct Inner {
+    options: StateOptions,
+    downloads: Arc<Semaphore>,
+    metadata: Arc<Semaphore>,
+    active: AtomicI64,
+    draining: AtomicBool,
+}
+
+impl ApiState {
+    /// Builds the state.
+    #[must_use]
+    pub fn new(options: StateOptions) -> Self {
+        let downloads = Arc::new(Semaphore::new(options.limits.num_downloads));
+        let metadata = Arc::new(Semaphore::new(options.limits.num_metadata));
+        let (active, draining) = (AtomicI64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { options, downloads, metadata, active, draining }))
+    }
+
+    pub(crate) fn options(&self) -> &StateOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn registry(&self) -> &RegistryHandle {
+        &self.0.options.registry
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.options.access
+    }
+
+    /// Readiness turns false from here on.
+    pub fn start_draining(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+
+    /// Downloads that hold a permit at this moment.
+    #[must_use]
+    pub fn num_active_downloads(&self) -> usize {
+        self.0.options.limits.num_downloads.saturating_sub(self.0.downloads.available_permits())
+    }
+
+    /// Requests in flight at this moment.
+    #[must_use]
+    pub fn num_active_requests(&self) -> i64 {
+        self.0.active.load(Ordering::Relaxed)
+    }
+
+    /// A metadata permit, or 503 at once.
+    pub(crate) fn metadata_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.0.metadata).try_acquire_owned().map_err(|_| {
+            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload").increment(1);
+            ApiError::unavailable("too many requests at this moment, try again", 1)
+        })
+    }
+
+    /// A download permit, waited for because clients never retry an archive.
+    pub(crate) async fn download_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let wait = Duration::from_secs(self.0.options.limits.download_wait_seconds);
+        let permit = tokio::time::timeout(wait, Arc::clone(&self.0.downloads).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
+            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload").increment(1);
+            ApiError::unavailable("too many downloads at this moment, try again", 5)
+        })
+    }
+
+    pub(crate) fn active_requests(&self) -> ActiveRequest {
+        self.0.active.fetch_add(1, Ordering::Relaxed);
+        ActiveRequest(self.clone())
+    }
+
+    pub(crate) fn record(&self, route: &str, method: &http::Method, code: u16, elapsed: Duration) {
+        // Methods are an open set on the wire and a closed one as a label.
+        let method = match *method {
+            http::Method::GET => "GET",
+            http::Method::HEAD => "HEAD",
+            _ => "OTHER",
+        };
+        metrics::histogram!(
+            "opendepot_http_server_request_duration_seconds",
+            "route" => route.to_owned(), "method" => method, "code" => code.to_string()
+        )
+        .record(elapsed.as_secs_f64());
+    }
+}
+
+/// Counts itself off when it is dropped.
+pub(crate) struct ActiveRequest(ApiState);
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,110 @@
+//! Query parameters: known ones only, each once, so that a name that smuggles a `?` is noticed.
+
+use crate::status_error::ApiError;
+use std::collections::BTreeMap;
+
+/// Parameters that any request may carry and that change nothing here.
+const HARMLESS: [&str; 2] = ["pretty", "timeout"];
+
+/// Decoded parameters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Query(BTreeMap<String, String>);
+
+impl Query {
+    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+        let mut map = BTreeMap::new();
+        // Some clients begin the query with `&`.
+        for (key, value) in url::form_urlencoded::parse(text.trim_matches('&').as_bytes()) {
+            if key.is_empty() && value.is_empty() {
+                continue;
+            }
+            if map.insert(key.to_string(), value.into_owned()).is_some() {
+                return Err(ApiError::bad_request(format!(
+                    "the query parameter `{}` is given twice",
+                    key.escape_debug()
+                )));
+            }
+        }
+        Ok(Self(map))
+    }
+
+    /// Refuses parameters that the verb does not know.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        for key in self.0.keys() {
+            if !known.contains(&key.as_str()) && !HARMLESS.contains(&key.as_str()) {
+                let shown: String = key.escape_debug().take(80).collect();
+                return Err(ApiError::bad_request(format!(
+                    "the query parameter `{shown}` is not supported for this request"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A parameter that is not empty.
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .get(key)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// A boolean as the API server reads it.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, ApiError> {
+        match self.get(key) {
+            None | Some("false" | "0" | "False" | "f" | "F" | "FALSE") => Ok(false),
+            Some("true" | "1" | "True" | "t" | "T" | "TRUE") => Ok(true),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "`{}` is not a value of the query parameter `{key}`",
+                other.escape_debug()
+            ))),
+        }
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {
+        self.get(key)
+            .map(|value| {
+                value.parse().map_err(|_| {
+                    ApiError::bad_request(format!(
+                        "`{}` is not a number, as the query parameter `{key}` needs",
+                        value.escape_debug()
+                    ))
+                })
+            })
+            .transpose()
+    }
+
+    /// `dryRun=All`, the only value that there is.
+    pub(super) fn is_dry_run(&self) -> Result<bool, ApiError> {
+        match self.get("dryRun") {
+            None => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "`{}` is not a value of the query parameter `dryRun`",
+                other.escape_debug()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Query;
+
+    #[test]
+    fn parameters() {
+        let query = Query::parse("&limit=5&labelSelector=a%3Db+c").unwrap();
+        assert_eq!(query.get("labelSelector"), Some("a=b c"));
+        assert_eq!(query.number("limit").unwrap(), Some(5));
+        assert!(query.only(&["limit", "labelSelector"]).is_ok());
+        assert!(query.only(&["limit"]).is_err());
+        assert!(Query::parse("a=1&a=2").is_err());
+        assert!(
+            Query::parse("watch=true%3F")
+                .unwrap()
+                .flag("watch")
+                .is_err()
+        );
+        assert!(Query::parse("").unwrap().only(&[]).is_ok());
+    }
+}

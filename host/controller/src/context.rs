@@ -1,0 +1,68 @@
+//! What every reconcile shares.
+
+use crate::backoff::Backoff;
+use kube::Client;
+use opendepot_actors::{ReconcilerHandle, ScannerHandle};
+use opendepot_crds::StorageConfig;
+use opendepot_identity::ArtifactKeys;
+use opendepot_signing::Signer;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How to build a [`Context`].
+pub struct ContextOptions {
+    /// The control plane.
+    pub client: Client,
+    /// Heavy work.
+    pub reconciler: ReconcilerHandle,
+    /// The scan slot.
+    pub scanner: ScannerHandle,
+    /// Seals statuses.
+    pub artifact_keys: Arc<ArtifactKeys>,
+    /// Signs releases; the reason when no key is usable.
+    pub signer: Result<Arc<Signer>, String>,
+    /// The backend of resources that name none.
+    pub default_storage: Option<StorageConfig>,
+    /// What relative `source.path` folders are relative to.
+    pub manifests: Option<PathBuf>,
+    /// Roots of absolute `source.path` folders.
+    pub allowed_paths: Vec<PathBuf>,
+    /// The upstream registry of providers that name none: its URL.
+    pub provider_registry: String,
+    /// Whether upstream releases must be signed.
+    pub require_signature: bool,
+    /// The one namespace that is watched; nothing for all.
+    pub watch_namespace: Option<String>,
+}
+
+/// Shared by all controllers.
+pub struct Context {
+    pub(crate) options: ContextOptions,
+    pub(crate) backoff: Backoff,
+}
+
+impl Context {
+    /// Builds the context.
+    #[must_use]
+    pub fn new(options: ContextOptions) -> Self {
+        Self { options, backoff: Backoff::default() }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.options.client.clone()
+    }
+
+    pub(crate) fn api<K>(&self, namespace: &str) -> kube::Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        kube::Api::namespaced(self.client(), namespace)
+    }
+}
+
+/// Unix seconds.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

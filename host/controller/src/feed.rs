@@ -1,0 +1,272 @@
+//! The feed of the registry: watches Modules, Providers and Versions, and keeps what serving
+//! needs of each, checked against its seal. The registry actor pulls snapshots from it.
+
+use crate::seal;
+use crate::version::intent;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
+use opendepot_actors::RegistryHandle;
+use opendepot_actors::registry::{CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource};
+use opendepot_crds::{Module, Provider, StorageConfig, Version, VerdictResult};
+use opendepot_domain::{ArtifactKind, ArtifactRecord, H1, Namespace, Release, ResourceName};
+use opendepot_identity::{ArtifactKeys, SealState};
+use parking_lot::RwLock;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is known of one kind, by namespace and name.
+struct Shelf<R> {
+    entries: RwLock<HashMap<String, Arc<R>>>,
+    is_synced: AtomicBool,
+}
+
+impl<R> Default for Shelf<R> {
+    fn default() -> Self {
+        Self { entries: RwLock::default(), is_synced: AtomicBool::new(false) }
+    }
+}
+
+impl<R> Shelf<R> {
+    fn all(&self) -> Vec<Arc<R>> {
+        self.entries.read().values().cloned().collect()
+    }
+}
+
+/// The feed. Cloning is one reference count.
+#[derive(Clone)]
+pub struct Feed(Arc<Inner>);
+
+struct Inner {
+    keys: Arc<ArtifactKeys>,
+    modules: Shelf<ModuleResource>,
+    providers: Shelf<ProviderResource>,
+    versions: Shelf<VersionResource>,
+}
+
+impl Feed {
+    /// An empty feed; [`Feed::run`] fills it.
+    #[must_use]
+    pub fn new(keys: Arc<ArtifactKeys>) -> Self {
+        let (modules, providers, versions) = (Shelf::default(), Shelf::default(), Shelf::default());
+        Self(Arc::new(Inner { keys, modules, providers, versions }))
+    }
+
+    /// Whether the initial lists are complete.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        let inner = &self.0;
+        [&inner.modules.is_synced, &inner.providers.is_synced, &inner.versions.is_synced]
+            .into_iter()
+            .all(|synced| synced.load(Ordering::Acquire))
+    }
+
+    /// Watches until `shutdown`, telling the registry of every change.
+    pub async fn run(
+        &self,
+        client: Client,
+        namespace: Option<&str>,
+        registry: RegistryHandle,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let inner = &self.0;
+        let modules = watch_kind(api::<Module>(&client, namespace), &inner.modules, module, &registry, "module");
+        let providers =
+            watch_kind(api::<Provider>(&client, namespace), &inner.providers, provider, &registry, "provider");
+        let keys = Arc::clone(&inner.keys);
+        let convert = move |object: &Version| version(&keys, object);
+        let versions = watch_kind(api::<Version>(&client, namespace), &inner.versions, convert, &registry, "version");
+        tokio::select! {
+            () = shutdown => {}
+            _ = futures::future::join3(modules, providers, versions) => {}
+        }
+    }
+}
+
+impl CatalogSource for Feed {
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.is_synced().then(|| Snapshot {
+            modules: self.0.modules.all(),
+            providers: self.0.providers.all(),
+            versions: self.0.versions.all(),
+        })
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn key<K: kube::Resource>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// Keeps a shelf in step with a kind. A relist replaces it whole once complete, so nothing is
+/// inferred to be gone while listing (K05, K07).
+async fn watch_kind<K, R, F>(
+    api: Api<K>,
+    shelf: &Shelf<R>,
+    convert: F,
+    registry: &RegistryHandle,
+    kind: &'static str,
+) where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    R: PartialEq,
+    F: Fn(&K) -> Option<R>,
+{
+    let config = watcher::Config::default().page_size(500);
+    let mut events = watch(api, config).default_backoff().boxed();
+    let mut fresh: HashMap<String, Arc<R>> = HashMap::new();
+    loop {
+        let has_changed = match events.try_next().await {
+            Ok(Some(Event::Init)) => {
+                fresh.clear();
+                false
+            }
+            Ok(Some(Event::InitApply(object))) => {
+                keep(&mut fresh, &object, &convert, Some(&shelf.entries.read()));
+                false
+            }
+            Ok(Some(Event::InitDone)) => {
+                *shelf.entries.write() = std::mem::take(&mut fresh);
+                shelf.is_synced.store(true, Ordering::Release);
+                true
+            }
+            Ok(Some(Event::Apply(object))) => keep(&mut shelf.entries.write(), &object, &convert, None),
+            Ok(Some(Event::Delete(object))) => shelf.entries.write().remove(&key(&object)).is_some(),
+            Ok(None) => return,
+            Err(error) => {
+                metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error").increment(1);
+                tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
+                false
+            }
+        };
+        if has_changed {
+            registry.catalog_changed().await;
+        }
+    }
+}
+
+/// Puts what serving needs of `object` into `entries`; answers whether that changed anything.
+/// Unchanged facts keep their `Arc`, so that the registry can tell.
+fn keep<K: kube::Resource, R: PartialEq>(
+    entries: &mut HashMap<String, Arc<R>>,
+    object: &K,
+    convert: impl Fn(&K) -> Option<R>,
+    known: Option<&HashMap<String, Arc<R>>>,
+) -> bool {
+    let key = key(object);
+    let Some(resource) = convert(object) else { return entries.remove(&key).is_some() };
+    let same = known.and_then(|known| known.get(&key)).or_else(|| entries.get(&key)).filter(|old| ***old == resource);
+    match same.cloned() {
+        Some(same) => {
+            entries.insert(key, same);
+            false
+        }
+        None => {
+            entries.insert(key, Arc::new(resource));
+            true
+        }
+    }
+}
+
+fn module(module: &Module) -> Option<ModuleResource> {
+    (module.meta().deletion_timestamp.is_none()).then_some(())?;
+    Some(ModuleResource {
+        namespace: Namespace::new(module.namespace()?).ok()?,
+        name: ResourceName::new(module.name_any()).ok()?,
+        uid: module.uid()?,
+        system: module.spec.module_config.provider.clone(),
+    })
+}
+
+fn provider(provider: &Provider) -> Option<ProviderResource> {
+    (provider.meta().deletion_timestamp.is_none()).then_some(())?;
+    let deprecated = provider
+        .spec
+        .versions
+        .iter()
+        .filter_map(|entry| Some((entry.parsed().ok()?, entry.deprecated.clone()?)))
+        .collect();
+    Some(ProviderResource {
+        namespace: Namespace::new(provider.namespace()?).ok()?,
+        name: ResourceName::new(provider.name_any()).ok()?,
+        uid: provider.uid()?,
+        deprecated,
+    })
+}
+
+/// Nothing unless the status is ours, the bytes are recorded and the verdict permits them.
+fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
+    if seal::check(keys, version) == SealState::Invalid {
+        return None;
+    }
+    let status = version.status.as_ref()?;
+    if status.verdict.as_ref().is_none_or(|verdict| verdict.result == VerdictResult::Block) {
+        return None;
+    }
+    let (id, config_name) = intent::identity(version).ok()?;
+    let is_deleting = version.meta().deletion_timestamp.is_some();
+    if is_deleting && id.kind == ArtifactKind::Module {
+        return None;
+    }
+    let record = ArtifactRecord::try_from(status.artifact.as_ref()?).ok()?;
+    let releases: Vec<Release> = status.releases.iter().filter_map(|release| Release::try_from(release).ok()).collect();
+    Some(VersionResource {
+        object_name: version.name_any(),
+        owner_uid: intent::owner(version).filter(|(kind, ..)| *kind == id.kind).map(|(.., uid)| uid),
+        is_deleting,
+        backend_path: backend_path(version, &record, config_name.as_str()),
+        previous: status.previous.as_ref().and_then(|previous| ArtifactRecord::try_from(previous).ok()),
+        h1: status.h1.clone().and_then(|h1| H1::try_from(h1).ok()),
+        protocols: status.protocols.clone(),
+        releases,
+        id,
+        config_name,
+        record,
+    })
+}
+
+/// The original's four shapes of a download path, and `plugin/…` for everything else
+/// (contract.md 4). Compared with records only, never used to reach a backend.
+fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -> String {
+    let spec = &version.spec;
+    let storage: Option<&StorageConfig> = match (&spec.module_config_ref, &spec.provider_config_ref) {
+        (Some(config), _) => config.storage_config.as_ref(),
+        (None, Some(config)) => config.storage_config.as_ref(),
+        (None, None) => None,
+    };
+    let file = &record.file_name;
+    let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let storage = storage.cloned().unwrap_or_default();
+    if let Some(s3) = &storage.s3 {
+        return format!("s3/{}/{}/{config_name}/{file}", s3.bucket, s3.region);
+    }
+    if let Some(gcs) = &storage.gcs {
+        return format!("gcs/{}/{config_name}/{file}", gcs.bucket);
+    }
+    if let Some(azure) = &storage.azure_storage {
+        let url = escape(&azure.account_url);
+        let (id, group, name) = (&azure.subscription_id, &azure.resource_group, &azure.account_name);
+        return format!("azure/{id}/{group}/{name}/{url}/{config_name}/{file}");
+    }
+    if let Some(directory) = storage.file_system.as_ref().and_then(|block| block.directory_path.as_deref()) {
+        return format!("fileSystem/{}/{config_name}/{file}", URL_SAFE_NO_PAD.encode(directory));
+    }
+    format!("plugin/{}/{config_name}/{file}", record.plugin)
+}
+

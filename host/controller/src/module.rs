@@ -1,0 +1,195 @@
+//! The Module controller: a Version for each entry, trimmed by the history limit.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::owned::{Applied, Desired, Owner, reference, sync_request};
+use crate::status;
+use crate::version::{condition_time, intent::Refusal};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource as _, ResourceExt as _};
+use opendepot_crds::{
+    ConditionType, LABEL_MODULE, LABEL_NAMESPACE, MANAGER_MODULE, Module, ModuleConfig, ModuleStatus, ModuleVersionRef,
+    Reason, SYNCED_MODULE, Version, VersionSpec, VersionType, conditions,
+};
+use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, ResourceName, artifact};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Brings a Module's Versions to what its spec asks.
+pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Action, Error> {
+    if module.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let api: Api<Module> = context.api(&module.namespace().unwrap_or_default());
+    let plan = match plan(&module) {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            let mut after = module.status.clone().unwrap_or_default();
+            Writer::new(&module).refused(&mut after, &refusal);
+            status::patch(&api, &module, module.status.as_ref(), &after, MANAGER_MODULE).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let namespace = module.namespace().unwrap_or_default();
+    let request = sync_request(module.as_ref(), module.spec.force_sync);
+    let owner = Owner {
+        context: &context,
+        namespace: &namespace,
+        reference: reference(module.as_ref())?,
+        selector: format!("{LABEL_MODULE}={}", plan.label),
+        manager: MANAGER_MODULE,
+        requested_at: request.clone(),
+    };
+    let latest = plan.latest.clone();
+    let texts = plan.texts;
+    let applied = owner.apply(plan.desired).await?;
+    let mut after = module.status.clone().unwrap_or_default();
+    after.latest_version = latest;
+    after.last_handled_sync = request;
+    after.module_version_refs = refs(&texts, &applied);
+    Writer::new(&module).applied(&mut after, texts.len(), &applied);
+    status::patch(&api, &module, module.status.as_ref(), &after, MANAGER_MODULE).await?;
+    Ok(Action::await_change())
+}
+
+/// What a Module's spec comes to.
+struct Plan {
+    desired: Vec<Desired>,
+    /// The entries that are kept, as written, with what they stand for.
+    texts: Vec<(String, ArtifactId)>,
+    latest: Option<String>,
+    label: String,
+}
+
+fn plan(module: &Module) -> Result<Plan, Refusal> {
+    let invalid = |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
+    let namespace = Namespace::new(module.namespace().unwrap_or_default()).map_err(|error| invalid(&error))?;
+    let name = ResourceName::new(module.name_any()).map_err(|error| invalid(&error))?;
+    let config_name = module.spec.module_config.config_name(name.as_str()).map_err(|error| invalid(&error))?;
+    let label = label_value(&config_name, &name);
+
+    let mut entries = Vec::new();
+    for entry in &module.spec.versions {
+        let version = entry.parsed().map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
+        entries.push((entry.version.clone(), version));
+    }
+    // The highest stay; `spec.versions` stays as written (contract.md 3).
+    entries.sort_by(|a, b| b.1.cmp(&a.1));
+    entries.dedup_by(|a, b| a.1.is_same_release(&b.1));
+    if let Some(limit) = module.spec.module_config.history_limit() {
+        entries.truncate(limit);
+    }
+    let latest = entries.first().map(|(_, version)| format!("v{version}"));
+    let mut plan = Plan { desired: Vec::new(), texts: Vec::new(), latest, label: label.clone() };
+    for (text, version) in entries {
+        let id = ArtifactId {
+            namespace: namespace.clone(),
+            kind: ArtifactKind::Module,
+            name: name.clone(),
+            version: version.clone(),
+            platform: None,
+        };
+        plan.desired.push(Desired {
+            name: artifact::module_version_name(&config_name, &version),
+            id: id.clone(),
+            spec: version_spec(&module.spec.module_config, &config_name, &text),
+            labels: BTreeMap::from([
+                (LABEL_MODULE.to_owned(), label.clone()),
+                (LABEL_NAMESPACE.to_owned(), namespace.to_string()),
+            ]),
+        });
+        plan.texts.push((text, id));
+    }
+    Ok(plan)
+}
+
+/// The label value that finds a resource's Versions: its config name as in the original, its own
+/// name where that is no label value.
+pub(crate) fn label_value(config_name: &ConfigName, name: &ResourceName) -> String {
+    let text = config_name.as_str();
+    let is_label = text.len() <= 63 && text.ends_with(|last: char| last.is_ascii_alphanumeric());
+    if is_label { text.to_owned() } else { name.to_string() }
+}
+
+/// The whole config goes into the Version, so that nobody has to write it back later (OD-W16).
+fn version_spec(config: &ModuleConfig, config_name: &ConfigName, version: &str) -> VersionSpec {
+    let mut config = config.clone();
+    config.name = Some(config_name.to_string());
+    config.version_history_limit = None;
+    config.version_constraints = None;
+    VersionSpec {
+        type_: VersionType::Module,
+        version: version.to_owned(),
+        module_config_ref: Some(config),
+        ..VersionSpec::default()
+    }
+}
+
+fn refs(texts: &[(String, ArtifactId)], applied: &Applied) -> BTreeMap<String, ModuleVersionRef> {
+    texts
+        .iter()
+        .filter_map(|(text, id)| {
+            let version = applied.versions.get(id)?;
+            let file_name = version.spec.file_name.clone();
+            Some((text.clone(), ModuleVersionRef { name: Some(version.name_any()), file_name, ..Default::default() }))
+        })
+        .collect()
+}
+
+/// Whether a Version is ready, and why not.
+pub(crate) fn readiness(version: &Version) -> Result<(), String> {
+    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    match conditions::find(conditions, ConditionType::Ready) {
+        Some(ready) if ready.status == "True" => Ok(()),
+        Some(ready) => Err(format!("{}: {}", version.name_any(), ready.message)),
+        None => Err(format!("{}: not looked at yet", version.name_any())),
+    }
+}
+
+struct Writer<'a> {
+    module: &'a Module,
+}
+
+impl<'a> Writer<'a> {
+    const fn new(module: &'a Module) -> Self {
+        Self { module }
+    }
+
+    fn set(&self, after: &mut ModuleStatus, type_: ConditionType, value: bool, reason: Reason, message: &str) {
+        let generation = self.module.metadata.generation;
+        conditions::set(&mut after.conditions, type_, value, reason, message, generation, &condition_time());
+        after.observed_generation = generation;
+    }
+
+    fn refused(&self, after: &mut ModuleStatus, refusal: &Refusal) {
+        after.synced = false;
+        after.sync_status.clone_from(&refusal.message);
+        self.set(after, ConditionType::Stalled, true, refusal.reason, &refusal.message);
+        self.set(after, ConditionType::VersionsReady, false, refusal.reason, &refusal.message);
+        self.set(after, ConditionType::Ready, false, refusal.reason, &refusal.message);
+    }
+
+    fn applied(&self, after: &mut ModuleStatus, num_desired: usize, applied: &Applied) {
+        conditions::remove(&mut after.conditions, ConditionType::Stalled);
+        let mut problems: Vec<String> =
+            applied.versions.values().filter_map(|version| readiness(version).err()).collect();
+        problems.sort();
+        let num_missing = num_desired - applied.versions.len().min(num_desired);
+        if num_missing > 0 {
+            problems.push(format!("{num_missing} versions wait to be created"));
+        }
+        let (is_ready, reason, message) = if num_desired == 0 {
+            (true, Reason::NoVersions, "the spec lists no versions".to_owned())
+        } else if problems.is_empty() {
+            (true, Reason::Succeeded, format!("{num_desired} versions are published"))
+        } else {
+            let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
+            (false, Reason::VersionsNotReady, format!("{} of {num_desired} not ready: {}", problems.len(), shown.join("; ")))
+        };
+        // As in the original: Versions exist for every entry; whether they are published is Ready's.
+        after.synced = num_missing == 0;
+        after.sync_status = if after.synced { SYNCED_MODULE.to_owned() } else { message.clone() };
+        self.set(after, ConditionType::VersionsReady, is_ready, reason, &message);
+        self.set(after, ConditionType::Ready, is_ready, reason, &message);
+    }
+}

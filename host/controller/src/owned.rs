@@ -1,0 +1,194 @@
+//! The Versions that a Module or Provider owns: creating, updating and trimming them.
+
+use crate::context::Context;
+use crate::error::Error;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt as _};
+use opendepot_crds::{ANNOTATION_REQUESTED_AT, Version, VersionSpec};
+use opendepot_domain::{ArtifactId, artifact};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A Version that its owner wants.
+pub(crate) struct Desired {
+    /// The name that the original gives it.
+    pub(crate) name: String,
+    /// What it stands for.
+    pub(crate) id: ArtifactId,
+    /// Its spec, without `fileName`.
+    pub(crate) spec: VersionSpec,
+    /// Its labels.
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// The owner of Versions.
+pub(crate) struct Owner<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) namespace: &'a str,
+    pub(crate) reference: OwnerReference,
+    /// `key=value`: finds the owner's Versions.
+    pub(crate) selector: String,
+    pub(crate) manager: &'static str,
+    /// Passed on when the owner is asked to sync again.
+    pub(crate) requested_at: Option<String>,
+}
+
+/// What applying the desired set came to.
+pub(crate) struct Applied {
+    /// Live Versions that are wanted, by what they stand for.
+    pub(crate) versions: HashMap<ArtifactId, Version>,
+    /// Versions on their way out.
+    pub(crate) deleting: Vec<Version>,
+}
+
+impl Owner<'_> {
+    fn api(&self) -> Api<Version> {
+        self.context.api(self.namespace)
+    }
+
+    /// Every Version of this owner, listed by label and checked by uid.
+    async fn list(&self) -> Result<Vec<Version>, Error> {
+        let params = ListParams::default().labels(&self.selector);
+        let list = self.api().list(&params).await.map_err(Error::api("list the versions"))?;
+        Ok(list.items.into_iter().filter(|version| self.owns(version)).collect())
+    }
+
+    fn owns(&self, version: &Version) -> bool {
+        controller_of(version).is_some_and(|owner| owner.uid == self.reference.uid && owner.kind == self.reference.kind)
+    }
+
+    /// Creates what is missing, updates what differs, deletes what is not desired any more.
+    /// A deliberate act: the owner's spec lists what is wanted (contract.md 3).
+    pub(crate) async fn apply(&self, desired: Vec<Desired>) -> Result<Applied, Error> {
+        let (deleting, live): (Vec<_>, Vec<_>) =
+            self.list().await?.into_iter().partition(|version| version.meta().deletion_timestamp.is_some());
+        let mut by_name: HashMap<String, Version> =
+            live.into_iter().map(|version| (version.name_any(), version)).collect();
+        let busy: HashSet<String> = deleting.iter().map(kube::ResourceExt::name_any).collect();
+        let mut versions = HashMap::new();
+        for wanted in desired {
+            let suffixed = format!("{}-{}", wanted.name, artifact::collision_suffix(&wanted.id));
+            let existing = by_name.remove(&wanted.name).or_else(|| by_name.remove(&suffixed));
+            let version = match existing {
+                Some(existing) => self.update(existing, &wanted).await?,
+                // Its predecessor is still going: the next reconcile creates it.
+                None if busy.contains(&wanted.name) => continue,
+                None => match self.create(&wanted, &wanted.name).await? {
+                    Some(created) => created,
+                    // Another owner holds the name.
+                    None => match self.create(&wanted, &suffixed).await? {
+                        Some(created) => created,
+                        None => continue,
+                    },
+                },
+            };
+            versions.insert(wanted.id, version);
+        }
+        for surplus in by_name.into_values() {
+            self.delete(&surplus).await?;
+        }
+        Ok(Applied { versions, deleting })
+    }
+
+    /// Nothing when the name is taken by somebody else.
+    async fn create(&self, wanted: &Desired, name: &str) -> Result<Option<Version>, Error> {
+        let mut version = Version::new(name, wanted.spec.clone());
+        version.metadata.labels = Some(wanted.labels.clone());
+        version.metadata.owner_references = Some(vec![self.reference.clone()]);
+        let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        opendepot_transfer::fault::point("api.create-version");
+        match self.api().create(&params, &version).await {
+            Ok(created) => Ok(Some(created)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
+                Ok(existing.filter(|existing| self.owns(existing)))
+            }
+            Err(error) => Err(Error::api("create a version")(error)),
+        }
+    }
+
+    /// Patches only our own fields, and only those that differ: users' labels, annotations and
+    /// finalizers stay (OD-W15, OD-W16).
+    async fn update(&self, existing: Version, wanted: &Desired) -> Result<Version, Error> {
+        let mut spec = Map::new();
+        let stored = existing.status.as_ref().and_then(|status| status.artifact.as_ref());
+        let file_name = stored.map(|artifact| artifact.file_name.clone());
+        if existing.spec.file_name.is_none() && file_name.is_some() {
+            spec.insert("fileName".to_owned(), json!(file_name));
+        }
+        for (key, have, want) in [
+            ("moduleConfigRef", json!(existing.spec.module_config_ref), json!(wanted.spec.module_config_ref)),
+            ("providerConfigRef", json!(existing.spec.provider_config_ref), json!(wanted.spec.provider_config_ref)),
+        ] {
+            if let Some(difference) = crate::status::merge_difference(&have, &want) {
+                spec.insert(key.to_owned(), difference);
+            }
+        }
+        let mut metadata = Map::new();
+        let labels = existing.labels();
+        let missing: Map<String, Value> = wanted
+            .labels
+            .iter()
+            .filter(|(key, value)| labels.get(*key) != Some(*value))
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect();
+        if !missing.is_empty() {
+            metadata.insert("labels".to_owned(), Value::Object(missing));
+        }
+        if let Some(requested_at) = &self.requested_at
+            && existing.annotations().get(ANNOTATION_REQUESTED_AT) != Some(requested_at)
+        {
+            metadata.insert("annotations".to_owned(), json!({ ANNOTATION_REQUESTED_AT: requested_at }));
+        }
+        if spec.is_empty() && metadata.is_empty() {
+            return Ok(existing);
+        }
+        metadata.insert("resourceVersion".to_owned(), json!(existing.resource_version()));
+        let patch = json!({ "metadata": metadata, "spec": spec });
+        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        opendepot_transfer::fault::point("api.patch-version");
+        let name = existing.name_any();
+        self.api().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(Error::api("update a version"))
+    }
+
+    async fn delete(&self, surplus: &Version) -> Result<(), Error> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: surplus.uid(),
+                resource_version: surplus.resource_version(),
+            }),
+            ..DeleteParams::default()
+        };
+        let (name, namespace) = (surplus.name_any(), self.namespace);
+        tracing::info!(target: "opendepot::audit", action = "delete", k8s.namespace = namespace, k8s.name = %name, "deleting version `{namespace}/{name}`: its owner does not list it any more");
+        opendepot_transfer::fault::point("api.delete-version");
+        match self.api().delete(&name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(Error::api("delete a version")(error)),
+        }
+    }
+}
+
+/// The object that controls a Version.
+pub(crate) fn controller_of(version: &Version) -> Option<&OwnerReference> {
+    version.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+/// A controller reference to `owner`.
+pub(crate) fn reference<K: Resource<DynamicType = ()>>(owner: &K) -> Result<OwnerReference, Error> {
+    owner.controller_owner_ref(&()).ok_or_else(|| Error::Internal {
+        attempt: "own a version",
+        reason: "the owner has no name or uid".to_owned(),
+    })
+}
+
+/// The token of a requested sync: the `requested-at` annotation, else `forceSync`'s generation.
+/// It acts once: controllers record what they have handled and never reset the field.
+pub(crate) fn sync_request<K: Resource>(object: &K, force_sync: Option<bool>) -> Option<String> {
+    if let Some(requested_at) = object.annotations().get(ANNOTATION_REQUESTED_AT) {
+        return Some(format!("at-{}", requested_at.chars().take(128).collect::<String>()));
+    }
+    (force_sync == Some(true)).then(|| format!("generation-{}", object.meta().generation.unwrap_or_default()))
+}

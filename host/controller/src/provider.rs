@@ -1,0 +1,242 @@
+//! The Provider controller: a Version for each entry and platform, and signed releases.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::module::{label_value, readiness};
+use crate::owned::{Applied, Desired, Owner, reference, sync_request};
+use crate::release::{self, ReleaseOutcome};
+use crate::status;
+use crate::version::{condition_time, intent::Refusal};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource as _, ResourceExt as _};
+use opendepot_crds::{
+    ConditionType, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, MANAGER_PROVIDER, Provider,
+    ProviderConfig, ProviderStatus, ProviderVersionRef, Reason, SYNCED_PROVIDER, Version, VersionSpec, VersionType,
+    conditions,
+};
+use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Brings a Provider's Versions and releases to what its spec asks.
+pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) -> Result<Action, Error> {
+    if provider.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let namespace = provider.namespace().unwrap_or_default();
+    let api: Api<Provider> = context.api(&namespace);
+    let plan = match plan(&provider) {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            let mut after = provider.status.clone().unwrap_or_default();
+            Writer { provider: &provider }.refused(&mut after, &refusal);
+            status::patch(&api, &provider, provider.status.as_ref(), &after, MANAGER_PROVIDER).await?;
+            return Ok(Action::await_change());
+        }
+    };
+    let request = sync_request(provider.as_ref(), provider.spec.force_sync);
+    let owner = Owner {
+        context: &context,
+        namespace: &namespace,
+        reference: reference(provider.as_ref())?,
+        selector: format!("{LABEL_PROVIDER}={}", plan.label),
+        manager: MANAGER_PROVIDER,
+        requested_at: request.clone(),
+    };
+    let (num_desired, latest) = (plan.desired.len(), plan.latest.clone());
+    let applied = owner.apply(plan.desired).await?;
+
+    let mut after = provider.status.clone().unwrap_or_default();
+    after.latest_version = latest;
+    after.last_handled_sync = request;
+    after.provider_version_refs = refs(&applied);
+    pin_keys(&mut after, &applied);
+    let mut by_version: BTreeMap<opendepot_domain::Version, Vec<&Version>> = BTreeMap::new();
+    for (id, version) in &applied.versions {
+        by_version.entry(id.version.clone()).or_default().push(version);
+    }
+    let mut requeue: Option<Duration> = None;
+    let mut problem = None;
+    let mut releases = BTreeMap::new();
+    for (version, platforms) in by_version {
+        let outcome = release::reconcile(&context, &plan.name, &version, &platforms).await?;
+        let ReleaseOutcome { ids, look_again, unusable_key } = outcome;
+        if !ids.is_empty() {
+            releases.insert(version.to_string(), ids);
+        }
+        requeue = requeue.into_iter().chain(look_again).min();
+        problem = problem.or(unusable_key);
+    }
+    after.releases = releases;
+    Writer { provider: &provider }.applied(&mut after, num_desired, &applied, problem.as_deref());
+    status::patch(&api, &provider, provider.status.as_ref(), &after, MANAGER_PROVIDER).await?;
+    if !applied.deleting.is_empty() {
+        requeue = Some(requeue.unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(2)));
+    }
+    Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+}
+
+struct Plan {
+    desired: Vec<Desired>,
+    name: ResourceName,
+    latest: Option<String>,
+    label: String,
+}
+
+fn plan(provider: &Provider) -> Result<Plan, Refusal> {
+    let invalid = |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
+    let config = &provider.spec.provider_config;
+    let namespace = Namespace::new(provider.namespace().unwrap_or_default()).map_err(|error| invalid(&error))?;
+    let name = ResourceName::new(provider.name_any()).map_err(|error| invalid(&error))?;
+    let config_name = config.config_name(name.as_str()).map_err(|error| invalid(&error))?;
+    let label = label_value(&config_name, &name);
+    if config.operating_systems.is_empty() || config.architectures.is_empty() {
+        return Err(Refusal::new(
+            Reason::InvalidSpec,
+            "`providerConfig.operatingSystems` and `providerConfig.architectures` must each name at least one",
+        ));
+    }
+    let mut platforms = Vec::new();
+    for os in &config.operating_systems {
+        for arch in &config.architectures {
+            platforms.push(Platform::new(os, arch).map_err(|error| invalid(&error))?);
+        }
+    }
+    let mut entries = Vec::new();
+    for entry in &provider.spec.versions {
+        let version = entry.parsed().map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
+        entries.push((entry.version.clone(), version));
+    }
+    entries.sort_by(|a, b| b.1.cmp(&a.1));
+    entries.dedup_by(|a, b| a.1.is_same_release(&b.1));
+    if let Some(limit) = config.history_limit() {
+        entries.truncate(limit);
+    }
+    let latest = entries.first().map(|(_, version)| format!("v{version}"));
+    let mut desired = Vec::new();
+    for (text, version) in &entries {
+        for platform in &platforms {
+            desired.push(Desired {
+                name: artifact::provider_version_name(&config_name, version, platform),
+                id: ArtifactId {
+                    namespace: namespace.clone(),
+                    kind: ArtifactKind::Provider,
+                    name: name.clone(),
+                    version: version.clone(),
+                    platform: Some(platform.clone()),
+                },
+                spec: version_spec(config, &config_name, text, platform),
+                labels: BTreeMap::from([
+                    (LABEL_PROVIDER.to_owned(), label.clone()),
+                    (LABEL_NAMESPACE.to_owned(), namespace.to_string()),
+                    (LABEL_PROVIDER_OS.to_owned(), platform.os().to_owned()),
+                    (LABEL_PROVIDER_ARCH.to_owned(), platform.arch().to_owned()),
+                ]),
+            });
+        }
+    }
+    Ok(Plan { desired, name, latest, label })
+}
+
+fn version_spec(config: &ProviderConfig, config_name: &ConfigName, version: &str, platform: &Platform) -> VersionSpec {
+    let mut config = config.clone();
+    config.name = Some(config_name.to_string());
+    // A Version is one platform: the lists would change its spec whenever a platform is added.
+    config.operating_systems = Vec::new();
+    config.architectures = Vec::new();
+    config.version_history_limit = None;
+    config.version_constraints = None;
+    VersionSpec {
+        type_: VersionType::Provider,
+        version: version.to_owned(),
+        operating_system: Some(platform.os().to_owned()),
+        architecture: Some(platform.arch().to_owned()),
+        provider_config_ref: Some(config),
+        ..VersionSpec::default()
+    }
+}
+
+fn refs(applied: &Applied) -> BTreeMap<String, ProviderVersionRef> {
+    applied
+        .versions
+        .iter()
+        .filter_map(|(id, version)| {
+            let platform = id.platform.as_ref()?;
+            let reference = ProviderVersionRef {
+                architecture: Some(platform.arch().to_owned()),
+                name: Some(version.name_any()),
+                operating_system: Some(platform.os().to_owned()),
+                version: Some(id.version.to_string()),
+                ..ProviderVersionRef::default()
+            };
+            Some((format!("{}-{}-{}", id.version, platform.os(), platform.arch()), reference))
+        })
+        .collect()
+}
+
+/// The first signing key seen upstream is trusted from then on (contract.md 3).
+fn pin_keys(after: &mut ProviderStatus, applied: &Applied) {
+    if !after.pinned_signing_keys.is_empty() {
+        return;
+    }
+    let mut keys: Vec<String> = applied
+        .versions
+        .values()
+        .filter_map(|version| version.status.as_ref()?.source.as_ref()?.signing_key.clone())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    after.pinned_signing_keys = keys;
+}
+
+struct Writer<'a> {
+    provider: &'a Provider,
+}
+
+impl Writer<'_> {
+    fn set(&self, after: &mut ProviderStatus, type_: ConditionType, value: bool, reason: Reason, message: &str) {
+        let generation = self.provider.metadata.generation;
+        conditions::set(&mut after.conditions, type_, value, reason, message, generation, &condition_time());
+        after.observed_generation = generation;
+    }
+
+    fn refused(&self, after: &mut ProviderStatus, refusal: &Refusal) {
+        after.synced = false;
+        after.sync_status.clone_from(&refusal.message);
+        self.set(after, ConditionType::Stalled, true, refusal.reason, &refusal.message);
+        self.set(after, ConditionType::VersionsReady, false, refusal.reason, &refusal.message);
+        self.set(after, ConditionType::Ready, false, refusal.reason, &refusal.message);
+    }
+
+    fn applied(&self, after: &mut ProviderStatus, num_desired: usize, applied: &Applied, unusable_key: Option<&str>) {
+        conditions::remove(&mut after.conditions, ConditionType::Stalled);
+        match unusable_key {
+            Some(reason) => self.set(after, ConditionType::Signed, false, Reason::SigningKeyUnusable, reason),
+            None => self.set(after, ConditionType::Signed, true, Reason::Succeeded, "complete releases are signed"),
+        }
+        let mut problems: Vec<String> = applied
+            .versions
+            .values()
+            .filter(|version| !release::is_unavailable(version))
+            .filter_map(|version| readiness(version).err())
+            .collect();
+        problems.sort();
+        let num_missing = num_desired - applied.versions.len().min(num_desired);
+        if num_missing > 0 {
+            problems.push(format!("{num_missing} versions wait to be created"));
+        }
+        let (is_ready, reason, message) = if num_desired == 0 {
+            (true, Reason::NoVersions, "the spec lists no versions".to_owned())
+        } else if problems.is_empty() {
+            (true, Reason::Succeeded, format!("{num_desired} packages are published"))
+        } else {
+            let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
+            (false, Reason::VersionsNotReady, format!("{} of {num_desired} not ready: {}", problems.len(), shown.join("; ")))
+        };
+        after.synced = num_missing == 0;
+        after.sync_status = if after.synced { SYNCED_PROVIDER.to_owned() } else { message.clone() };
+        self.set(after, ConditionType::VersionsReady, is_ready, reason, &message);
+        self.set(after, ConditionType::Ready, is_ready, reason, &message);
+    }
+}

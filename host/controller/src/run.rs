@@ -1,0 +1,141 @@
+//! Starts the controllers and ends them gracefully.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::{module, provider, version};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use kube::runtime::Controller;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::watcher;
+use kube::{Api, Resource, ResourceExt as _};
+use opendepot_crds::{Module, Provider, Version};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Which controllers run here.
+#[derive(Clone, Copy, Debug)]
+pub struct Controllers {
+    /// The Module controller.
+    pub module: bool,
+    /// The Provider controller.
+    pub provider: bool,
+    /// The Version controller.
+    pub version: bool,
+}
+
+/// Reconciles of one kind at a time. Heavy work has permits of its own.
+const CONCURRENCY: u16 = 64;
+/// Bursts of one owner's Versions become one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Runs until `shutdown` turns true, then lets running reconciles end.
+pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Receiver<bool>) {
+    let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
+    let client = context.client();
+    let namespace = context.options.watch_namespace.clone();
+    if which.module {
+        let controller = Controller::new(api::<Module>(&client, namespace.as_deref()), watcher::Config::default())
+            .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
+            .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+        running.push(drive(controller, "module", module::reconcile, Arc::clone(&context), shutdown.clone()));
+    }
+    if which.provider {
+        let controller = Controller::new(api::<Provider>(&client, namespace.as_deref()), watcher::Config::default())
+            .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
+            .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+        running.push(drive(controller, "provider", provider::reconcile, Arc::clone(&context), shutdown.clone()));
+    }
+    if which.version {
+        let controller = Controller::new(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
+            .with_config(Config::default().concurrency(CONCURRENCY));
+        running.push(drive(controller, "version", version::reconcile, Arc::clone(&context), shutdown));
+    }
+    futures::future::join_all(running).await;
+}
+
+fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn drive<K, R, F>(
+    controller: Controller<K>,
+    name: &'static str,
+    reconcile: R,
+    context: Arc<Context>,
+    mut shutdown: watch::Receiver<bool>,
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Eq + Hash + Clone + Debug + Unpin,
+    R: Fn(Arc<K>, Arc<Context>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let reconcile = Arc::new(reconcile);
+    let guarded = move |object: Arc<K>, context: Arc<Context>| {
+        let reconcile = Arc::clone(&reconcile);
+        async move {
+            let started = Instant::now();
+            let key = object_key(name, object.as_ref());
+            // A panic in one reconcile must cost that object its turn, not the kind (C11).
+            let outcome = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                metrics::counter!("opendepot_controller_reconcile_panics_total", "controller" => name).increment(1);
+                Err(Error::Panicked)
+            });
+            let label = match &outcome {
+                Ok(_) => "success",
+                Err(error) => error.kind().label(),
+            };
+            metrics::counter!("opendepot_controller_reconcile_total", "controller" => name, "result" => label).increment(1);
+            metrics::histogram!("opendepot_controller_reconcile_time_seconds", "controller" => name)
+                .record(started.elapsed().as_secs_f64());
+            if outcome.is_ok() {
+                context.backoff.succeeded(&key);
+            }
+            outcome
+        }
+    };
+    let on_error = move |object: Arc<K>, error: &Error, context: Arc<Context>| {
+        let key = object_key(name, object.as_ref());
+        let wait = context.backoff.failed(&key, error.kind(), error.retry_after_seconds());
+        let (namespace, object_name) = (object.namespace().unwrap_or_default(), object.name_any());
+        if matches!(error.kind(), opendepot_domain::Kind::Conflict | opendepot_domain::Kind::Busy) {
+            tracing::debug!(controller = name, "{name} `{namespace}/{object_name}` will be looked at again: {error}");
+        } else {
+            tracing::warn!(
+                controller = name,
+                k8s.namespace = %namespace,
+                k8s.name = %object_name,
+                error.kind = error.kind().label(),
+                retry_after_seconds = wait.as_secs(),
+                "cannot reconcile {name} `{namespace}/{object_name}`: {error}"
+            );
+        }
+        Action::requeue(wait)
+    };
+    let ended = async move {
+        let _ = shutdown.wait_for(|stop| *stop).await;
+    };
+    controller
+        .graceful_shutdown_on(ended)
+        .run(guarded, on_error, context)
+        .for_each(|_| std::future::ready(()))
+        .boxed()
+}
+
+fn object_key<K: Resource>(kind: &str, object: &K) -> String {
+    format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}

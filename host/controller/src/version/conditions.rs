@@ -1,0 +1,130 @@
+//! What a Version's status says: derived, so that every writer derives the same.
+
+use super::intent::Refusal;
+use super::{Surroundings, condition_time};
+use opendepot_actors::reconciler::JobError;
+use opendepot_crds::{
+    ConditionStatus, ConditionType, Reason, SYNC_FAILED_MODULE, SYNC_FAILED_PROVIDER, SYNCED_VERSION, Time, Version,
+    VersionStatus, conditions,
+};
+use opendepot_domain::ArtifactKind;
+
+/// Writes conditions of one generation at one moment.
+pub(crate) struct Report<'a> {
+    version: &'a Version,
+    surroundings: &'a Surroundings,
+    now: Time,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(version: &'a Version, surroundings: &'a Surroundings) -> Self {
+        Self { version, surroundings, now: condition_time() }
+    }
+
+    pub(crate) fn set(
+        &self,
+        status: &mut VersionStatus,
+        type_: ConditionType,
+        value: impl Into<ConditionStatus>,
+        reason: Reason,
+        message: &str,
+    ) {
+        let generation = self.version.metadata.generation;
+        conditions::set(&mut status.conditions, type_, value, reason, message, generation, &self.now);
+        status.observed_generation = generation;
+    }
+
+    /// The bytes are stored: what follows from that and from the releases.
+    pub(crate) fn stored(&self, status: &mut VersionStatus, kind: ArtifactKind) {
+        status.synced = true;
+        status.sync_status = SYNCED_VERSION.to_owned();
+        self.set(status, ConditionType::Fetched, true, Reason::Succeeded, "the source was fetched and inspected");
+        self.set(status, ConditionType::Stored, true, Reason::Succeeded, "the bytes are stored");
+        let unscanned = ConditionStatus::Unknown;
+        self.set(status, ConditionType::Scanned, unscanned, Reason::ScanDisabled, "scanning is not enabled");
+        for done in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::ArtifactMissing] {
+            conditions::remove(&mut status.conditions, done);
+        }
+        let (is_published, reason, message) = match kind {
+            ArtifactKind::Module if self.surroundings.module.is_some() => (true, Reason::Published, "clients can have it"),
+            ArtifactKind::Module => (false, Reason::NoModule, "there is no Module of this name"),
+            ArtifactKind::Provider => self.signed(status),
+        };
+        self.set(status, ConditionType::Published, is_published, reason, message);
+        let ready = if is_published { Reason::Succeeded } else { reason };
+        self.set(status, ConditionType::Ready, is_published, ready, message);
+    }
+
+    fn signed(&self, status: &mut VersionStatus) -> (bool, Reason, &'static str) {
+        let spec = &self.version.spec;
+        let is_listed = status.releases.first().is_some_and(|release| {
+            release.files.iter().any(|file| {
+                Some(file.os.as_str()) == spec.operating_system.as_deref()
+                    && Some(file.arch.as_str()) == spec.architecture.as_deref()
+            })
+        });
+        if is_listed {
+            self.set(status, ConditionType::Signed, true, Reason::Succeeded, "a signed release lists this platform");
+        } else {
+            let message = "the release waits for every platform, and is then signed";
+            self.set(status, ConditionType::Signed, false, Reason::ReleaseIncomplete, message);
+        }
+        match (self.surroundings.has_provider, is_listed) {
+            (false, _) => (false, Reason::NoProvider, "there is no Provider of this name"),
+            (true, true) => (true, Reason::Published, "clients can have it"),
+            (true, false) => (false, Reason::ReleaseIncomplete, "the release waits for every platform, and is then signed"),
+        }
+    }
+
+    /// The input cannot work.
+    pub(crate) fn refused(&self, status: &mut VersionStatus, refusal: &Refusal) {
+        status.sync_status.clone_from(&refusal.message);
+        let Refusal { reason, message } = refusal;
+        self.set(status, ConditionType::Stalled, true, *reason, message);
+        conditions::remove(&mut status.conditions, ConditionType::Reconciling);
+        if status.artifact.is_none() {
+            status.synced = false;
+            self.set(status, ConditionType::Ready, false, *reason, message);
+        } else {
+            self.set(status, ConditionType::Stale, true, *reason, message);
+        }
+    }
+
+    /// A sync failed. What is published stays so: `Ready` keeps, `Stale` says why it is not fresh.
+    pub(crate) fn failed(&self, status: &mut VersionStatus, kind: ArtifactKind, stage: ConditionType, error: &JobError) {
+        let reason = super::reason(error.reason());
+        let message = error.to_string();
+        let prefix = match kind {
+            ArtifactKind::Module => SYNC_FAILED_MODULE,
+            ArtifactKind::Provider => SYNC_FAILED_PROVIDER,
+        };
+        if matches!(error, JobError::Busy) {
+            self.waiting(status, "waits for its turn");
+            return;
+        }
+        let is_final = error.kind() == opendepot_domain::Kind::Invalid || reason == Reason::PlatformUnavailable;
+        status.sync_status = format!("{prefix}{message}").chars().take(4_000).collect();
+        if status.artifact.is_some() {
+            self.set(status, ConditionType::Stale, true, Reason::RefreshFailed, &message);
+            conditions::remove(&mut status.conditions, ConditionType::Reconciling);
+            return;
+        }
+        status.synced = false;
+        self.set(status, stage, false, reason, &message);
+        self.set(status, ConditionType::Ready, false, reason, &message);
+        if is_final {
+            self.set(status, ConditionType::Stalled, true, reason, &message);
+            conditions::remove(&mut status.conditions, ConditionType::Reconciling);
+        } else {
+            self.set(status, ConditionType::Reconciling, true, Reason::Progressing, "will be tried again");
+            conditions::remove(&mut status.conditions, ConditionType::Stalled);
+        }
+    }
+
+    pub(crate) fn waiting(&self, status: &mut VersionStatus, message: &str) {
+        self.set(status, ConditionType::Reconciling, true, Reason::Progressing, message);
+        if conditions::find(&status.conditions, ConditionType::Ready).is_none() {
+            self.set(status, ConditionType::Ready, ConditionStatus::Unknown, Reason::Progressing, message);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! One sync: fetch, compare, scan, place, store, record. Every step is idempotent and keyed by
+//! digest; a crash anywhere repeats it.
+
+use super::conditions::Report;
+use super::intent::Intent;
+use super::{Turn, artifact};
+use crate::context::unix_now;
+use crate::error::Error;
+use crate::{readme, seal};
+use kube::runtime::controller::Action;
+use kube::ResourceExt as _;
+use opendepot_actors::reconciler::{Fetched, JobError};
+use opendepot_crds as crds;
+use opendepot_crds::{ConditionType, Reason, StatusArtifact, Verdict, VersionSource, VersionStatus, conditions};
+use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Kind, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a fetched source means for what is stored.
+enum Comparison {
+    /// Nothing is stored yet, or the stored bytes went missing and these are the same.
+    Store,
+    /// The same content is stored.
+    Same,
+    /// Another content, which an administrator approved.
+    Replace,
+    /// Another content: old bytes stay.
+    Drift,
+    /// Another content of an immutable version: old bytes stay.
+    Immutable,
+    /// Another repository of the same name.
+    OtherSource,
+}
+
+impl Turn<'_> {
+    /// Runs one sync. `stored` is what the sealed status records.
+    pub(super) async fn ingest(
+        &self,
+        intent: &Intent,
+        stored: Option<ArtifactRecord>,
+        token: &str,
+    ) -> Result<Action, Error> {
+        let reconciler = &self.context.options.reconciler;
+        let report = Report::new(self.version, self.surroundings);
+        let fetched = match reconciler.fetch(&intent.id, intent.origin.clone()).await {
+            Ok(fetched) => fetched,
+            Err(error) => return self.fail(intent, &report, ConditionType::Fetched, error).await,
+        };
+        let is_missing = match &stored {
+            None => true,
+            Some(record) => match reconciler.probe(record.clone(), artifact(intent, record)).await {
+                Ok(is_there) => !is_there,
+                Err(error) => return Err(Error::Job(error)),
+            },
+        };
+        match self.compare(intent, stored.as_ref(), &fetched, is_missing) {
+            Comparison::Store => self.store(intent, stored.filter(|_| !is_missing), None, fetched, token).await,
+            Comparison::Replace => self.store(intent, None, stored, fetched, token).await,
+            Comparison::Same => self.unchanged(intent, &report, token).await,
+            Comparison::Drift => {
+                let digest = fetched.sha256;
+                let message = format!(
+                    "the source now has other content for this version; the stored bytes stay. To accept it: \
+                     kubectl annotate -n {} versions.opendepot.defdev.io {} opendepot.defdev.io/accept-digest=sha256:{digest} --overwrite",
+                    intent.id.namespace,
+                    self.version.name_any()
+                );
+                self.differs(&report, Reason::ContentChanged, message, None, token).await
+            }
+            Comparison::Immutable => {
+                let text = format!("{}'{}'", crds::SYNC_IMMUTABLE, fetched.sha256.to_base64());
+                self.differs(&report, Reason::Immutable, text.clone(), Some(text), token).await
+            }
+            Comparison::OtherSource => {
+                let message = "the repository of this name is another one than the version was published from; \
+                               the stored bytes stay"
+                    .to_owned();
+                self.differs(&report, Reason::SourceIdentityChanged, message, None, token).await
+            }
+        }
+    }
+
+    fn compare(
+        &self,
+        intent: &Intent,
+        stored: Option<&ArtifactRecord>,
+        fetched: &Fetched,
+        is_missing: bool,
+    ) -> Comparison {
+        let Some(stored) = stored else { return Comparison::Store };
+        let source = self.status().source.unwrap_or_default();
+        if source.repository_id.is_some()
+            && fetched.source.repository_id.is_some()
+            && source.repository_id != fetched.source.repository_id
+        {
+            return Comparison::OtherSource;
+        }
+        // The same tree in other wrapping is the same content (Z22): stored bytes stay.
+        let has_same_tree = fetched.tree_digest.is_some()
+            && fetched.tree_digest.map(|digest| digest.to_string()) == source.tree_digest;
+        if stored.sha256 == fetched.sha256 {
+            return if is_missing { Comparison::Store } else { Comparison::Same };
+        }
+        if has_same_tree && !is_missing {
+            return Comparison::Same;
+        }
+        if intent.is_immutable {
+            return Comparison::Immutable;
+        }
+        if self.approved() == Some(fetched.sha256) { Comparison::Replace } else { Comparison::Drift }
+    }
+
+    /// Places and stores fetched bytes, and publishes them by recording it.
+    async fn store(
+        &self,
+        intent: &Intent,
+        kept: Option<ArtifactRecord>,
+        replaced: Option<ArtifactRecord>,
+        fetched: Arc<Fetched>,
+        token: &str,
+    ) -> Result<Action, Error> {
+        let reconciler = &self.context.options.reconciler;
+        let report = Report::new(self.version, self.surroundings);
+        let sealed = !matches!(
+            seal::check(&self.context.options.artifact_keys, self.version),
+            opendepot_identity::SealState::Invalid
+        );
+        let named = intent.file_name.clone().filter(|_| replaced.is_none());
+        let wanted = match self.artifact(intent, named, &fetched) {
+            Ok(wanted) => wanted,
+            Err(error) => return Err(error),
+        };
+        let record = match kept {
+            Some(record) => record,
+            None => match reconciler.locate(&intent.backend.plugin, intent.backend.backend_json.as_deref(), &wanted).await {
+                Ok(record) => record,
+                Err(error) => return self.fail(intent, &report, ConditionType::Stored, error).await,
+            },
+        };
+
+        // Recorded before the first byte is uploaded, so that a crash leaves nothing unaccounted.
+        let mut pending = if sealed { self.status() } else { unsealed(self.status()) };
+        let stale = pending.pending.take().filter(|old| *old != StatusArtifact::from(&record));
+        if let Some(stale) = stale.as_ref().and_then(|stale| ArtifactRecord::try_from(stale).ok()) {
+            let old = artifact(intent, &stale);
+            if let Err(error) = reconciler.erase(stale, old).await {
+                return self.fail(intent, &report, ConditionType::Stored, error).await;
+            }
+        }
+        pending.pending = Some(StatusArtifact::from(&record));
+        report.waiting(&mut pending, "storing the bytes");
+        seal::apply(&self.context.options.artifact_keys, self.version, &mut pending);
+        let version = self.write(&pending).await?;
+        let version = version.as_ref().unwrap_or(self.version);
+        let turn = Turn { version, api: self.api, context: self.context, surroundings: self.surroundings };
+
+        let stored = reconciler.store(record.clone(), wanted, Arc::clone(&fetched)).await;
+        if let Err(error) = stored {
+            return turn.fail(intent, &report, ConditionType::Stored, error).await;
+        }
+        let mut after = turn.status();
+        turn.record(intent, &record, replaced.as_ref(), &fetched, &mut after, token).await?;
+        let report = Report::new(version, self.surroundings);
+        turn.describe_source(&report, &fetched, &mut after);
+        report.stored(&mut after, intent.id.kind);
+        seal::apply(&self.context.options.artifact_keys, version, &mut after);
+        turn.write(&after).await?;
+        tracing::info!(
+            artifact.sha256 = %record.sha256, artifact.size_bytes = record.size, artifact.key = %record.key,
+            "stored {}", intent.id
+        );
+        if replaced.is_some() {
+            tracing::warn!(target: "opendepot::audit", action = "accept-content", artifact.sha256 = %record.sha256, "approved content change of {}", intent.id);
+        }
+        Ok(Action::await_change())
+    }
+
+    fn artifact(
+        &self,
+        intent: &Intent,
+        named: Option<opendepot_domain::FileName>,
+        fetched: &Fetched,
+    ) -> Result<Artifact, Error> {
+        let derived = || {
+            opendepot_domain::artifact::derived_file_name(&intent.id, &fetched.sha256, fetched.extension)
+                .map_err(|error| Error::Internal { attempt: "name the stored file", reason: error.to_string() })
+        };
+        Ok(Artifact {
+            id: intent.id.clone(),
+            config_name: intent.config_name.clone(),
+            file_name: named.map_or_else(derived, Ok)?,
+            media_type: fetched.media_type.to_owned(),
+            size: fetched.size,
+            sha256: fetched.sha256,
+        })
+    }
+
+    async fn record(
+        &self,
+        intent: &Intent,
+        record: &ArtifactRecord,
+        replaced: Option<&ArtifactRecord>,
+        fetched: &Fetched,
+        after: &mut VersionStatus,
+        token: &str,
+    ) -> Result<(), Error> {
+        after.artifact = Some(StatusArtifact::from(record));
+        after.pending = None;
+        if let Some(replaced) = replaced {
+            after.previous = Some(StatusArtifact::from(replaced));
+        }
+        after.sha256 = Some(record.sha256.to_string());
+        after.checksum = Some(record.sha256.to_base64());
+        after.archive_size_bytes = i64::try_from(record.size).ok();
+        after.h1 = fetched.h1.as_ref().map(ToString::to_string);
+        after.protocols.clone_from(&fetched.protocols);
+        after.published_at.get_or_insert_with(|| crds::rfc3339(unix_now()));
+        after.last_handled_sync = Some(token.to_owned());
+        let text = |digest: Option<Sha256>| digest.map(|digest| digest.to_string());
+        let source = &fetched.source;
+        after.source = Some(VersionSource {
+            commit: source.commit.clone(),
+            tag: source.tag.clone(),
+            tree_digest: text(fetched.tree_digest),
+            repository_id: source.repository_id,
+            url: source.url.clone(),
+            upstream_sha256: text(source.upstream_sha256),
+            signing_key: source.signing_key.clone(),
+        });
+        after.verdict = Some(Verdict {
+            result: crds::VerdictResult::Publish,
+            reason: "scanning is not enabled".to_owned(),
+        });
+        if let (ArtifactKind::Module, Some(text)) = (intent.id.kind, &fetched.readme) {
+            after.readme_config_map_ref = readme::write(self.context, self.version, &intent.id, text).await?;
+        }
+        Ok(())
+    }
+
+    fn describe_source(&self, report: &Report<'_>, fetched: &Fetched, after: &mut VersionStatus) {
+        let (value, message) = match &fetched.source.signing_key {
+            Some(key) => (true, format!("the source's digest and its signature by `{key}` hold")),
+            None => (fetched.source.is_verified, fetched.source.verification.clone()),
+        };
+        let reason = if value { Reason::Succeeded } else { Reason::Unsigned };
+        report.set(after, ConditionType::SourceVerified, value, reason, &message);
+        let assumed = fetched.are_protocols_assumed;
+        let message = "no manifest says which protocols this provider speaks; 5.0 is assumed";
+        report.set(after, ConditionType::ProtocolsAssumed, assumed, Reason::NoManifest, message);
+        for over in [ConditionType::ContentDrift, ConditionType::Stale] {
+            conditions::remove(&mut after.conditions, over);
+        }
+    }
+
+    async fn unchanged(&self, intent: &Intent, report: &Report<'_>, token: &str) -> Result<Action, Error> {
+        let mut after = self.status();
+        after.last_handled_sync = Some(token.to_owned());
+        for over in [ConditionType::ContentDrift, ConditionType::Stale] {
+            conditions::remove(&mut after.conditions, over);
+        }
+        report.stored(&mut after, intent.id.kind);
+        seal::apply(&self.context.options.artifact_keys, self.version, &mut after);
+        self.write(&after).await?;
+        Ok(Action::await_change())
+    }
+
+    /// The source has other content: say so once, keep what is stored.
+    async fn differs(
+        &self,
+        report: &Report<'_>,
+        reason: Reason,
+        message: String,
+        sync_status: Option<String>,
+        token: &str,
+    ) -> Result<Action, Error> {
+        let mut after = self.status();
+        after.last_handled_sync = Some(token.to_owned());
+        if let Some(text) = sync_status {
+            after.sync_status = text;
+        }
+        tracing::warn!(
+            target: "opendepot::audit",
+            action = "drift",
+            k8s.namespace = %self.version.namespace().unwrap_or_default(),
+            k8s.name = %self.version.name_any(),
+            reason = reason.as_str(),
+            "{message}"
+        );
+        report.set(&mut after, ConditionType::ContentDrift, true, reason, &message);
+        conditions::remove(&mut after.conditions, ConditionType::Reconciling);
+        self.write(&after).await?;
+        Ok(Action::await_change())
+    }
+
+    /// Writes why a step failed and lets the object back off.
+    async fn fail(
+        &self,
+        intent: &Intent,
+        report: &Report<'_>,
+        stage: ConditionType,
+        error: Arc<JobError>,
+    ) -> Result<Action, Error> {
+        let mut after = self.status();
+        report.failed(&mut after, intent.id.kind, stage, &error);
+        self.write(&after).await?;
+        if super::reason(error.reason()) == Reason::PlatformUnavailable {
+            // The source does not have it: nothing to try again until somebody asks.
+            return Ok(Action::await_change());
+        }
+        if error.kind() == Kind::Busy && error.retry_after_seconds().is_none() {
+            return Ok(Action::requeue(Duration::from_secs(1)));
+        }
+        Err(Error::Job(error))
+    }
+}
+
+/// A status whose seal is not ours counts as not stored: nothing of what serving reads is kept.
+fn unsealed(mut status: VersionStatus) -> VersionStatus {
+    let fresh = VersionStatus::default();
+    status.artifact = fresh.artifact;
+    status.pending = fresh.pending;
+    status.previous = fresh.previous;
+    status.seal = fresh.seal;
+    status.sha256 = fresh.sha256;
+    status.checksum = fresh.checksum;
+    status.h1 = fresh.h1;
+    status.protocols = fresh.protocols;
+    status.releases = fresh.releases;
+    status.verdict = fresh.verdict;
+    status.published_at = fresh.published_at;
+    status.source = fresh.source;
+    status.synced = false;
+    status
+}
+

@@ -1,0 +1,190 @@
+//! The Version controller: from a wish to stored, sealed, published bytes.
+
+mod cleanup;
+mod conditions;
+mod ingest;
+pub(crate) mod intent;
+
+use crate::context::{Context, unix_now};
+use crate::error::Error;
+use crate::owned::sync_request;
+use crate::{seal, status};
+use conditions::Report;
+use intent::{Intent, Refusal};
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource as _, ResourceExt as _};
+use opendepot_crds::{
+    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Provider, Reason, Version, VersionStatus,
+};
+use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Sha256};
+use opendepot_identity::SealState;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Brings one Version to what its spec asks.
+pub(crate) async fn reconcile(version: Arc<Version>, context: Arc<Context>) -> Result<Action, Error> {
+    let api: Api<Version> = context.api(&version.namespace().unwrap_or_default());
+    if version.meta().deletion_timestamp.is_some() {
+        return cleanup::run(&version, &api, &context).await;
+    }
+    let version = match finalized(&version, &api).await? {
+        Some(finalized) => Arc::new(finalized),
+        None => version,
+    };
+    let surroundings = Surroundings::read(&version, &context).await?;
+    let turn = Turn { version: &version, api: &api, context: &context, surroundings: &surroundings };
+    match Intent::resolve(&version, surroundings.module.as_ref(), &surroundings.pinned_keys, &context) {
+        Ok(intent) => turn.run(&intent).await,
+        Err(refusal) => turn.refuse(&refusal).await,
+    }
+}
+
+/// Adds the finalizer; nothing when it is there.
+async fn finalized(version: &Version, api: &Api<Version>) -> Result<Option<Version>, Error> {
+    if version.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(None);
+    }
+    let mut finalizers = version.finalizers().to_vec();
+    finalizers.push(FINALIZER.to_owned());
+    let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version.resource_version() } });
+    let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
+    opendepot_transfer::fault::point("api.add-finalizer");
+    let patched = api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await;
+    patched.map(Some).map_err(Error::api("add the finalizer"))
+}
+
+/// The resources around a Version that its turn depends on.
+pub(crate) struct Surroundings {
+    pub(crate) module: Option<Module>,
+    pub(crate) has_provider: bool,
+    pub(crate) pinned_keys: Vec<String>,
+}
+
+impl Surroundings {
+    async fn read(version: &Version, context: &Context) -> Result<Self, Error> {
+        let mut surroundings = Self { module: None, has_provider: false, pinned_keys: Vec::new() };
+        let Ok((id, _)) = intent::identity(version) else { return Ok(surroundings) };
+        match id.kind {
+            ArtifactKind::Module => {
+                let api: Api<Module> = context.api(id.namespace.as_str());
+                surroundings.module = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the module"))?;
+            }
+            ArtifactKind::Provider => {
+                let api: Api<Provider> = context.api(id.namespace.as_str());
+                let provider = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the provider"))?;
+                surroundings.has_provider = provider.is_some();
+                surroundings.pinned_keys =
+                    provider.and_then(|provider| provider.status).map(|status| status.pinned_signing_keys).unwrap_or_default();
+            }
+        }
+        Ok(surroundings)
+    }
+}
+
+/// One reconcile of one live Version.
+pub(crate) struct Turn<'a> {
+    pub(crate) version: &'a Version,
+    pub(crate) api: &'a Api<Version>,
+    pub(crate) context: &'a Context,
+    pub(crate) surroundings: &'a Surroundings,
+}
+
+impl Turn<'_> {
+    async fn run(&self, intent: &Intent) -> Result<Action, Error> {
+        let request = sync_request(self.version, self.version.spec.force_sync);
+        let token = intent.token(request.as_deref());
+        let seal = seal::check(&self.context.options.artifact_keys, self.version);
+        let Some(record) = self.sealed_record(&seal) else {
+            return self.ingest(intent, None, &token).await;
+        };
+        let has_handled = self.status().last_handled_sync.as_deref() == Some(token.as_str());
+        if !has_handled || self.has_unused_approval(&record) {
+            return self.ingest(intent, Some(record), &token).await;
+        }
+        let artifact = artifact(intent, &record);
+        match self.context.options.reconciler.probe(record.clone(), artifact).await {
+            Ok(true) => self.settle(intent, seal == SealState::OlderKey).await,
+            Ok(false) => self.ingest(intent, Some(record), &token).await,
+            // A store that is down takes no good version down.
+            Err(error) => Err(Error::Job(error)),
+        }
+    }
+
+    pub(crate) fn status(&self) -> VersionStatus {
+        self.version.status.clone().unwrap_or_default()
+    }
+
+    /// The record of stored bytes, when the status is ours.
+    fn sealed_record(&self, seal: &SealState) -> Option<ArtifactRecord> {
+        if *seal == SealState::Invalid {
+            return None;
+        }
+        let artifact = self.version.status.as_ref()?.artifact.as_ref()?;
+        ArtifactRecord::try_from(artifact).ok()
+    }
+
+    /// Whether a content change was approved that is not yet what is stored.
+    fn has_unused_approval(&self, record: &ArtifactRecord) -> bool {
+        self.approved().is_some_and(|approved| approved != record.sha256)
+            && opendepot_crds::conditions::is_true(
+                &self.status().conditions,
+                opendepot_crds::ConditionType::ContentDrift,
+            )
+    }
+
+    /// The digest that `accept-digest` names.
+    pub(crate) fn approved(&self) -> Option<Sha256> {
+        let text = self.version.annotations().get(ANNOTATION_ACCEPT_DIGEST)?;
+        Sha256::from_hex(text.strip_prefix("sha256:")?).ok()
+    }
+
+    /// Everything is as asked: only the conditions may need a touch.
+    async fn settle(&self, intent: &Intent, must_reseal: bool) -> Result<Action, Error> {
+        let mut after = self.status();
+        let report = Report::new(self.version, self.surroundings);
+        report.stored(&mut after, intent.id.kind);
+        if must_reseal {
+            seal::apply(&self.context.options.artifact_keys, self.version, &mut after);
+        }
+        self.write(&after).await?;
+        Ok(Action::await_change())
+    }
+
+    /// Nothing can be done until the input changes.
+    async fn refuse(&self, refusal: &Refusal) -> Result<Action, Error> {
+        let mut after = self.status();
+        Report::new(self.version, self.surroundings).refused(&mut after, refusal);
+        self.write(&after).await?;
+        Ok(Action::await_change())
+    }
+
+    /// Writes the status when it changed; answers the Version as it is now.
+    pub(crate) async fn write(&self, after: &VersionStatus) -> Result<Option<Version>, Error> {
+        status::patch(self.api, self.version, self.version.status.as_ref(), after, MANAGER_VERSION).await
+    }
+}
+
+/// The artifact that `record` describes.
+pub(crate) fn artifact(intent: &Intent, record: &ArtifactRecord) -> Artifact {
+    Artifact {
+        id: intent.id.clone(),
+        config_name: intent.config_name.clone(),
+        file_name: record.file_name.clone(),
+        media_type: record.media_type.clone(),
+        size: record.size,
+        sha256: record.sha256,
+    }
+}
+
+/// The instant of now, as conditions carry it.
+pub(crate) fn condition_time() -> opendepot_crds::Time {
+    let seconds = i64::try_from(unix_now()).unwrap_or_default();
+    let timestamp = k8s_openapi::jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(timestamp)
+}
+
+/// The closed reason of that name.
+pub(crate) fn reason(text: &str) -> Reason {
+    Reason::ALL.iter().copied().find(|reason| reason.as_str() == text).unwrap_or(Reason::InternalError)
+}

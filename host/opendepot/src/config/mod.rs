@@ -1,0 +1,120 @@
+//! From flags, environment and file to the one validated [`Config`]. Every error is found and
+//! listed at once; nothing listens before there is none.
+
+mod file;
+mod refused;
+mod settle;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Archives, FileConfig, Jobs, Plugins, Upstream};
+pub use settle::{Settled, Source};
+
+use crate::cli::ServeArgs;
+use opendepot_crds::StorageConfig;
+use opendepot_plugin::{PluginEntry, PluginPolicy};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who callers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthMode {
+    /// Everybody is the anonymous subject. `local_only`: the default on loopback, which refuses
+    /// what came through a proxy or names another host.
+    Anonymous { local_only: bool },
+    /// Bearer tokens of a file.
+    TokenFile(PathBuf),
+}
+
+/// TLS of the public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    Off,
+    Files { certificate: PathBuf, key: PathBuf },
+    Development,
+}
+
+/// Which controllers run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ControllerKind {
+    Module,
+    Provider,
+    Version,
+}
+
+impl ControllerKind {
+    pub const ALL: [Self; 3] = [Self::Module, Self::Provider, Self::Version];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Module => "module",
+            Self::Provider => "provider",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// Everything that the program goes by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub public_url: Option<String>,
+    pub data_dir: PathBuf,
+    pub manifests: Option<PathBuf>,
+    pub manifests_prune: bool,
+    pub watch_namespace: Option<String>,
+    pub controllers: BTreeSet<ControllerKind>,
+    pub serve_registry: bool,
+    pub plugin_dirs: Vec<PathBuf>,
+    pub filesystem_root: PathBuf,
+    pub tls: TlsMode,
+    pub auth: AuthMode,
+    pub log_level: String,
+    pub log_is_json: Option<bool>,
+    pub default_storage: Option<StorageConfig>,
+    pub plugins: Vec<PluginEntry>,
+    pub plugin_policy: PluginPolicy,
+    pub drain_delay: Duration,
+    pub grace: Duration,
+    pub download_grace: Duration,
+    /// The sections that need no settling.
+    pub file: FileConfig,
+}
+
+/// What is wrong with the configuration: every problem, one a line.
+#[derive(Debug)]
+pub struct Problems(pub Vec<String>);
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "error: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Settles flags, environment and file. `arguments` are the raw ones: refused switches are found
+/// there before the parser calls them unknown.
+///
+/// # Errors
+/// [`Problems`] with everything that is wrong.
+pub fn load(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Result<Settled, Problems> {
+    settle::settle(args, matches)
+}
+
+/// The refused switches among raw arguments and the environment.
+pub fn refused_switches(arguments: &[String]) -> Vec<String> {
+    let flags = arguments.iter().filter_map(|argument| {
+        let refused = refused::of_argument(argument)?;
+        Some(refused.message(&format!("--{}", refused.flag)))
+    });
+    let variables = refused::REFUSED.iter().filter_map(|refused| {
+        let name = refused.environment();
+        std::env::var_os(&name).map(|_| refused.message(&name))
+    });
+    flags.chain(variables).collect()
+}

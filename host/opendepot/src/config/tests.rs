@@ -1,0 +1,63 @@
+use super::*;
+use std::io::Write as _;
+
+fn problems(args: &ServeArgs) -> Vec<String> {
+    load(args, None).unwrap_err().0
+}
+
+#[test]
+fn the_defaults_are_anonymous_on_loopback() {
+    let config = load(&ServeArgs::default(), None).unwrap().config;
+    assert_eq!(config.auth, AuthMode::Anonymous { local_only: true });
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert!(config.plugin_policy.allow_unlisted);
+    assert_eq!(config.controllers.len(), 3);
+}
+
+#[test]
+fn a_registry_that_others_reach_needs_a_mode() {
+    let args = ServeArgs { listen: Some("0.0.0.0:8080".into()), ..ServeArgs::default() };
+    assert!(problems(&args)[0].contains("mode must be chosen"));
+    let args = ServeArgs { anonymous_auth: Some(true), ..args };
+    let config = load(&args, None).unwrap().config;
+    assert_eq!(config.auth, AuthMode::Anonymous { local_only: false });
+    assert!(!config.plugin_policy.allow_unlisted);
+}
+
+#[test]
+fn all_problems_are_listed_at_once() {
+    let args = ServeArgs {
+        listen: Some("nowhere".into()),
+        admin_listen: Some("127.0.0.1:x".into()),
+        manifests: Some("does/not/exist".into()),
+        tls_cert_path: Some("a.pem".into()),
+        controllers: Some("module,depot,nonsense".into()),
+        log_format: Some("xml".into()),
+        ..ServeArgs::default()
+    };
+    let found = problems(&args);
+    for part in ["nowhere", "127.0.0.1:x", "does/not/exist", "--tls-cert-key", "`depot`", "`nonsense`", "`xml`"] {
+        assert!(found.iter().any(|problem| problem.contains(part)), "{part} in {found:?}");
+    }
+}
+
+#[test]
+fn unknown_and_refused_keys_of_the_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "listenn: 127.0.0.1:1").unwrap();
+    let args = ServeArgs { config: Some(file.path().into()), ..ServeArgs::default() };
+    assert!(problems(&args)[0].contains("listenn"));
+
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "oidcIssuerUrl: https://x\nscanningEnabled: true").unwrap();
+    let args = ServeArgs { config: Some(file.path().into()), ..ServeArgs::default() };
+    let found = problems(&args);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("not available yet"));
+}
+
+#[test]
+fn tokens_without_a_policy_are_refused_with_an_entry_to_paste() {
+    let args = ServeArgs { anonymous_auth: Some(false), ..ServeArgs::default() };
+    assert!(problems(&args)[0].contains("builtin: auth-groups"));
+}

@@ -1,0 +1,376 @@
+//! The auth world: the chain of policies behind [`AccessPolicy`].
+
+use crate::call::{CallState, Caller, Function, Identity};
+use crate::error::{Fault, LoadError};
+use crate::host::PluginHost;
+use crate::loaded::Link;
+use crate::text;
+use crate::v0_1::auth::AuthPluginPre;
+use crate::v0_1::auth::opendepot::auth::types as wit;
+use crate::v0_1::host::types::{ArtifactKind as WitKind, Problem};
+use opendepot_domain::seam::{AccessPolicy, BoxFuture};
+use opendepot_domain::{Action, ArtifactKind, Authentication, Decision, PluginId, Subject, Target};
+use std::sync::Arc;
+
+impl wit::Host for CallState {}
+
+/// A loaded auth plugin with its compiled policies.
+pub(crate) struct AuthGuest {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) settings: Arc<str>,
+    pub(crate) pre: AuthPluginPre<CallState>,
+    /// What `prepare` made of settings and bindings, opaque; or why it made nothing.
+    pub(crate) state: Result<Arc<[u8]>, String>,
+}
+
+/// A GroupBinding as policies see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The object's name.
+    pub name: String,
+    /// The expression over the caller.
+    pub expression: String,
+    /// Modules that it opens.
+    pub modules: Vec<String>,
+    /// Providers that it opens.
+    pub providers: Vec<String>,
+    /// Namespaces that it opens.
+    pub namespaces: Vec<String>,
+}
+
+/// A binding that a policy cannot use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingProblem {
+    /// The policy.
+    pub plugin: PluginId,
+    /// The binding; empty when the policy as a whole failed to prepare.
+    pub binding: String,
+    /// The policy's text, escaped and cut.
+    pub message: String,
+}
+
+impl Caller {
+    /// Validates settings and prepares without bindings.
+    pub(crate) async fn load_auth(
+        &self,
+        identity: Arc<Identity>,
+        settings: Arc<str>,
+        pre: AuthPluginPre<CallState>,
+    ) -> Result<AuthGuest, LoadError> {
+        let (own, text) = (pre.clone(), Arc::clone(&settings));
+        let validated = self
+            .call(&identity, Function::Validate, move |mut store| {
+                Box::pin(async move {
+                    let guest = own.instantiate_async(&mut store).await?;
+                    let policy = guest.opendepot_auth_policy();
+                    policy.call_validate(&mut store, &text).await
+                })
+            })
+            .await
+            .map_err(|fault| LoadError::Call {
+                function: Function::Validate.label(),
+                fault,
+            })?;
+        validated.map_err(|error| LoadError::Guest {
+            function: Function::Validate.label(),
+            message: error_text(&error),
+        })?;
+        let mut guest = AuthGuest {
+            identity,
+            settings,
+            pre,
+            state: Ok(Arc::from([])),
+        };
+        let prepared = self.prepare(&guest, Vec::new()).await?;
+        guest.state = Ok(prepared.state.into());
+        Ok(guest)
+    }
+
+    async fn prepare(
+        &self,
+        guest: &AuthGuest,
+        bindings: Vec<wit::Binding>,
+    ) -> Result<wit::Prepared, LoadError> {
+        let (own, settings) = (guest.pre.clone(), Arc::clone(&guest.settings));
+        self.call(&guest.identity, Function::Prepare, move |mut store| {
+            Box::pin(async move {
+                let guest = own.instantiate_async(&mut store).await?;
+                let policy = guest.opendepot_auth_policy();
+                policy.call_prepare(&mut store, &settings, &bindings).await
+            })
+        })
+        .await
+        .map_err(|fault| LoadError::Call {
+            function: Function::Prepare.label(),
+            fault,
+        })?
+        .map_err(|error| LoadError::Guest {
+            function: Function::Prepare.label(),
+            message: error_text(&error),
+        })
+    }
+
+    /// The link with its state prepared anew.
+    pub(crate) async fn rebind(
+        &self,
+        link: &Link<AuthGuest>,
+        bindings: &[Binding],
+        problems: &mut Vec<BindingProblem>,
+    ) -> Link<AuthGuest> {
+        let Ok(guest) = &link.guest else {
+            return link.clone();
+        };
+        let problem = |binding: &str, message: &str| BindingProblem {
+            plugin: link.id.clone(),
+            binding: text::cut(binding, 128),
+            message: text::shown(message),
+        };
+        let bindings = bindings.iter().map(Into::into).collect();
+        let state = match self.prepare(guest, bindings).await {
+            Ok(prepared) => {
+                problems.extend(
+                    prepared
+                        .problems
+                        .iter()
+                        .map(|p| problem(&p.binding, &p.message)),
+                );
+                Ok(prepared.state.into())
+            }
+            Err(error) => {
+                problems.push(problem("", &error.to_string()));
+                Err(error.to_string())
+            }
+        };
+        Link {
+            id: link.id.clone(),
+            order: link.order,
+            guest: Ok(Arc::new(AuthGuest {
+                identity: Arc::clone(&guest.identity),
+                settings: Arc::clone(&guest.settings),
+                pre: guest.pre.clone(),
+                state,
+            })),
+        }
+    }
+
+    /// One plugin's decisions, exactly one a target.
+    async fn ask(
+        &self,
+        guest: &Arc<AuthGuest>,
+        subject: wit::Subject,
+        action: Action,
+        targets: &Arc<Vec<wit::Target>>,
+        now: u64,
+    ) -> Result<Vec<wit::Decision>, Fault> {
+        let (own, targets) = (Arc::clone(guest), Arc::clone(targets));
+        let state = guest.state.clone().map_err(Fault::Malformed)?;
+        let num_targets = targets.len();
+        let answer = self
+            .call(&guest.identity, Function::Authorize, move |mut store| {
+                Box::pin(async move {
+                    let instance = own.pre.instantiate_async(&mut store).await?;
+                    let policy = instance.opendepot_auth_policy();
+                    let (settings, action) = (&own.settings, action.into());
+                    policy
+                        .call_authorize(
+                            &mut store, settings, &state, &subject, &action, &targets, now,
+                        )
+                        .await
+                })
+            })
+            .await?;
+        let decisions = answer.map_err(|error| Fault::Malformed(error_text(&error)))?;
+        if decisions.len() != num_targets {
+            return Err(Fault::Malformed(format!(
+                "{} decisions for {num_targets} targets",
+                decisions.len()
+            )));
+        }
+        Ok(decisions)
+    }
+}
+
+impl AccessPolicy for PluginHost {
+    fn generation(&self) -> u64 {
+        self.inner.loaded.load().generation
+    }
+
+    fn is_empty(&self) -> bool {
+        self.inner.loaded.load().auth.is_empty()
+    }
+
+    fn authorize<'a>(
+        &'a self,
+        subject: &'a Subject,
+        action: Action,
+        targets: &'a [Target],
+        now: u64,
+    ) -> BoxFuture<'a, Vec<Decision>> {
+        Box::pin(async move {
+            let loaded = self.inner.loaded.load_full();
+            let chunk = self.inner.caller.limits.num_targets.max(1);
+            let mut combined = Vec::with_capacity(targets.len());
+            for targets in targets.chunks(chunk) {
+                let answers = self
+                    .chain(&loaded.auth, subject, action, targets, now)
+                    .await;
+                combined.extend(answers);
+            }
+            combined
+        })
+    }
+}
+
+impl PluginHost {
+    async fn chain(
+        &self,
+        chain: &[Link<AuthGuest>],
+        subject: &Subject,
+        action: Action,
+        targets: &[Target],
+        now: u64,
+    ) -> Vec<Decision> {
+        let mut combined = vec![Decision::Abstain; targets.len()];
+        let wit_targets: Arc<Vec<wit::Target>> = Arc::new(targets.iter().map(Into::into).collect());
+        for link in chain {
+            let outcome = match &link.guest {
+                Ok(guest) => {
+                    let claims = guest.identity.grants.filter_claims(&subject.claims);
+                    let subject = wit_subject(subject, claims);
+                    let asked = self
+                        .inner
+                        .caller
+                        .ask(guest, subject, action, &wit_targets, now);
+                    asked.await.map_err(|fault| {
+                        tracing::warn!(
+                            plugin.name = link.id.as_str(),
+                            plugin.digest = guest.identity.digest.as_str(),
+                            "auth plugin `{}` denies because it failed: {fault}",
+                            link.id
+                        );
+                        fault.to_string()
+                    })
+                }
+                Err(reason) => Err(reason.clone()),
+            };
+            match outcome {
+                Ok(decisions) => {
+                    for (so_far, decision) in combined.iter_mut().zip(decisions) {
+                        apply(so_far, decision, &link.id);
+                    }
+                }
+                // Anything but a well-formed answer denies, everything.
+                Err(reason) => {
+                    let reason = format!("policy `{}` is not available: {reason}", link.id);
+                    for so_far in &mut combined {
+                        if !matches!(so_far, Decision::Deny(_)) {
+                            *so_far = Decision::Deny(reason.clone());
+                        }
+                    }
+                }
+            }
+        }
+        combined
+    }
+}
+
+/// Any deny denies; else any allow allows.
+fn apply(so_far: &mut Decision, decision: wit::Decision, plugin: &PluginId) {
+    match (&*so_far, decision) {
+        (Decision::Deny(_), _) | (_, wit::Decision::Abstain) => {}
+        (_, wit::Decision::Allow) => *so_far = Decision::Allow,
+        (_, wit::Decision::Deny(reason)) => {
+            *so_far = Decision::Deny(format!("policy `{plugin}`: {}", text::shown(&reason)));
+        }
+    }
+}
+
+/// The problems that a guest reports, on one line.
+pub(crate) fn problems_text(problems: &[Problem]) -> String {
+    const MAX_PROBLEMS: usize = 20;
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(MAX_PROBLEMS)
+        .map(|p| format!("{}: {}", text::cut(&p.path, 120), text::shown(&p.message)))
+        .collect();
+    if problems.len() > MAX_PROBLEMS {
+        lines.push(format!("and {} more", problems.len() - MAX_PROBLEMS));
+    }
+    format!("invalid settings: {}", lines.join("; "))
+}
+
+fn error_text(error: &wit::Error) -> String {
+    match error {
+        wit::Error::InvalidSettings(problems) => problems_text(problems),
+        wit::Error::Other(message) => text::shown(message),
+    }
+}
+
+fn wit_subject(subject: &Subject, claims: String) -> wit::Subject {
+    wit::Subject {
+        authentication: match subject.authentication {
+            Authentication::Anonymous => wit::Authentication::Anonymous,
+            Authentication::TokenFile => wit::Authentication::TokenFile,
+            Authentication::TokenReview => wit::Authentication::TokenReview,
+            Authentication::Oidc => wit::Authentication::Oidc,
+            Authentication::Machine => wit::Authentication::Machine,
+            Authentication::Web => wit::Authentication::Web,
+        },
+        issuer: subject.issuer.clone(),
+        name: subject.name.clone(),
+        groups: subject.groups.clone(),
+        claims,
+        client_address: subject.client_address.clone(),
+        attributes: Vec::new(),
+    }
+}
+
+impl From<Action> for wit::Action {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::ListVersions => Self::ListVersions,
+            Action::ReadPackage => Self::ReadPackage,
+            Action::Download => Self::Download,
+            Action::Browse => Self::Browse,
+            Action::Publish => Self::Publish,
+            Action::Administer => Self::Administer,
+        }
+    }
+}
+
+impl From<&Target> for wit::Target {
+    fn from(target: &Target) -> Self {
+        let platform = target.platform.as_ref();
+        Self {
+            namespace: target.namespace.to_string(),
+            kind: target.kind.into(),
+            name: target.name.to_string(),
+            version: target.version.as_ref().map(ToString::to_string),
+            os: platform.map(|p| p.os().to_owned()),
+            arch: platform.map(|p| p.arch().to_owned()),
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl From<&Binding> for wit::Binding {
+    fn from(binding: &Binding) -> Self {
+        Self {
+            name: binding.name.clone(),
+            expression: binding.expression.clone(),
+            modules: binding.modules.clone(),
+            providers: binding.providers.clone(),
+            namespaces: binding.namespaces.clone(),
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl From<ArtifactKind> for WitKind {
+    fn from(kind: ArtifactKind) -> Self {
+        match kind {
+            ArtifactKind::Module => Self::Module,
+            ArtifactKind::Provider => Self::Provider,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The wasm engine: pooled where the address space allows it, interrupted by epochs.
+
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::metric;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// The time between two epochs.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// Memories in one component; toolchains of today make one.
+pub(crate) const MAX_MEMORIES: u32 = 2;
+/// Tables in one component; Python's linker makes three.
+pub(crate) const MAX_TABLES: u32 = 8;
+/// Slots above the number of permits, for instances that are being torn down.
+const SLACK: u32 = 4;
+/// Host functions run on the guest's stack, above the wasm limit.
+const HOST_STACK_BYTES: usize = 512 << 10;
+/// Bytes of a used memory that are zeroed in place rather than given back to the kernel.
+const KEEP_RESIDENT_BYTES: usize = 128 << 10;
+
+/// Builds the engine. The pooling allocator reserves address space up front; where that fails
+/// (a low `ulimit -v`, a small machine) first a smaller reservation is tried, then none.
+pub(crate) fn build(limits: &Limits) -> Result<Engine, Error> {
+    let mut reasons = Vec::new();
+    for reservation in [Reservation::Guarded, Reservation::Tight] {
+        match Engine::new(&config(limits, Some(reservation))) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => reasons.push(format!("{reservation:?}: {error:#}")),
+        }
+    }
+    tracing::warn!(
+        "cannot reserve address space for pooled plugin instances, each call maps its own: {}",
+        reasons.join("; ")
+    );
+    Engine::new(&config(limits, None)).map_err(|error| Error::Engine(format!("{error:#}")))
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reservation {
+    /// Four GiB a memory: no bounds checks in guest code.
+    Guarded,
+    /// Only what a memory may grow to: guest code checks bounds.
+    Tight,
+}
+
+fn config(limits: &Limits, pooled: Option<Reservation>) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(limits.wasm_stack_bytes)
+        .async_stack_size(limits.wasm_stack_bytes + HOST_STACK_BYTES)
+        .wasm_component_model(true)
+        .memory_init_cow(true);
+    // What no guest of ours needs is attack surface only.
+    config
+        .wasm_memory64(false)
+        .wasm_multi_memory(true)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(false)
+        .wasm_wide_arithmetic(false);
+    let Some(reservation) = pooled else {
+        config.memory_reservation(limits.memory_bytes as u64);
+        return config;
+    };
+    if matches!(reservation, Reservation::Tight) {
+        config
+            .memory_reservation(limits.memory_bytes as u64)
+            .memory_guard_size(64 << 10);
+    }
+    let slots = limits.num_instances.saturating_add(SLACK);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(limits.num_core_instances))
+        .total_memories(slots.saturating_mul(MAX_MEMORIES))
+        .total_tables(slots.saturating_mul(MAX_TABLES))
+        .total_stacks(slots)
+        .max_core_instances_per_component(limits.num_core_instances)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .max_tables_per_module(MAX_TABLES)
+        .max_memory_size(limits.memory_bytes)
+        .table_elements(limits.num_table_elements)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// When the epoch last advanced, for the liveness check.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticker {
+    started: Instant,
+    last_tick_ms: Arc<AtomicU64>,
+}
+
+impl Ticker {
+    /// Starts the thread that advances the epoch. It holds the engine weakly, so it ends with it.
+    pub(crate) fn start(engine: &Engine) -> Result<Self, Error> {
+        let ticker = Self {
+            started: Instant::now(),
+            last_tick_ms: Arc::new(AtomicU64::new(0)),
+        };
+        let (weak, own) = (engine.weak(), ticker.clone());
+        let lag = metric::epoch_ticker_lag();
+        std::thread::Builder::new()
+            .name("epoch".to_owned())
+            .spawn(move || {
+                let mut previous = Instant::now();
+                loop {
+                    std::thread::sleep(TICK);
+                    let Some(engine) = weak.upgrade() else { return };
+                    engine.increment_epoch();
+                    let now = Instant::now();
+                    lag.set(
+                        now.duration_since(previous)
+                            .saturating_sub(TICK)
+                            .as_secs_f64(),
+                    );
+                    own.last_tick_ms
+                        .store(millis(now.duration_since(own.started)), Ordering::Relaxed);
+                    previous = now;
+                }
+            })
+            .map_err(|error| Error::Engine(format!("cannot start the epoch thread: {error}")))?;
+        Ok(ticker)
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        let last = Duration::from_millis(self.last_tick_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(last)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Compiles a component. Trusts nothing: only the binary component format is accepted, so
+/// neither text nor code that somebody else compiled.
+///
+/// The limits of time and memory are the caller's to impose; this function has neither state
+/// nor side effects, so that it can run in a process of its own.
+///
+/// # Errors
+/// The reason in words.
+pub(crate) fn compile(
+    engine: &Engine,
+    bytes: &[u8],
+) -> Result<wasmtime::component::Component, String> {
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+    if bytes.starts_with(MODULE) {
+        return Err("it is a core module, not a component".to_owned());
+    }
+    if bytes.starts_with(b"\x7fELF") {
+        return Err("it is precompiled code, which is never loaded".to_owned());
+    }
+    if !bytes.starts_with(COMPONENT) {
+        return Err("it is not a wasm component".to_owned());
+    }
+    let started = Instant::now();
+    let component = wasmtime::component::Component::from_binary(engine, bytes)
+        .map_err(|error| crate::text::shown(&format!("{error:#}")))?;
+    metric::compiled(started.elapsed());
+    // A failure here only makes the first call slower.
+    let _ = component.initialize_copy_on_write_image();
+    Ok(component)
+}

@@ -1,0 +1,226 @@
+//! The plugin host: what the rest of the program holds.
+
+use crate::auth::{Binding, BindingProblem};
+use crate::call::{Caller, HostFunctions, SlowLane};
+use crate::config::{CredentialConfig, HostConfig};
+use crate::egress::{self, HeaderText, HttpSender};
+use crate::engine::{self, Ticker};
+use crate::error::Error;
+use crate::info::PluginInfo;
+use crate::load::Loader;
+use crate::loaded::Loaded;
+use crate::plan;
+use arc_swap::ArcSwap;
+use opendepot_domain::PluginId;
+use opendepot_domain::placement::SignedRequest;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore};
+
+/// All plugins of a process. Cloning shares them.
+#[derive(Clone)]
+pub struct PluginHost {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) caller: Caller,
+    pub(crate) loaded: ArcSwap<Loaded>,
+    /// Held while a new snapshot is being built, so that no update is lost.
+    pub(crate) update: Mutex<()>,
+    ticker: Ticker,
+}
+
+/// How the host reaches a store that a placement names: the operator's side of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreAccess {
+    /// Another endpoint than the cloud's own.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Client options, the operator's word.
+    pub options: BTreeMap<String, String>,
+    /// The credential: the placement's, else the grant's.
+    pub credential: Option<Credential>,
+}
+
+/// A granted credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The name under `grants.credentials`.
+    pub name: String,
+    /// Kind and secret name.
+    pub config: CredentialConfig,
+    /// The secret's file, for kinds that have one.
+    pub secret_file: Option<PathBuf>,
+}
+
+impl PluginHost {
+    /// Loads every plugin of the configuration. A plugin that fails poisons only itself: see
+    /// [`Self::describe`]. Plugins get no HTTP; see [`Self::load_with_http`].
+    ///
+    /// Must run on the runtime that serves: host functions do their I/O there.
+    ///
+    /// # Errors
+    /// [`Error`] when the engine cannot start, two entries share a name, or the folder of
+    /// built-ins is missing.
+    pub async fn load(config: HostConfig) -> Result<Self, Error> {
+        Self::load_with_http(config, None).await
+    }
+
+    /// As [`Self::load`]; requests of guests go through `http`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_with_http(
+        config: HostConfig,
+        http: Option<Arc<dyn HttpSender>>,
+    ) -> Result<Self, Error> {
+        if !config.builtin_dir.is_dir() {
+            return Err(Error::BuiltinDir(config.builtin_dir));
+        }
+        let limits = Arc::new(config.limits.clone());
+        let engine = engine::build(&limits)?;
+        let ticker = Ticker::start(&engine)?;
+        let caller = Caller {
+            permits: Arc::new(Semaphore::new(limits.num_instances.max(1) as usize)),
+            limits,
+            slow_lane: SlowLane::start()?,
+            host: Arc::new(HostFunctions {
+                http,
+                secrets_dir: config.policy.secrets_dir.clone(),
+                io: tokio::runtime::Handle::current(),
+            }),
+            engine,
+        };
+        let loaded = Loader::new(&caller, &config)?.load().await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                caller,
+                loaded: ArcSwap::from_pointee(loaded),
+                update: Mutex::new(()),
+                ticker,
+            }),
+        })
+    }
+
+    /// Every plugin, serving or not, by name.
+    #[must_use]
+    pub fn describe(&self) -> Vec<PluginInfo> {
+        self.inner.loaded.load().infos.clone()
+    }
+
+    /// How many auth plugins are asked, those included that failed to load and therefore deny.
+    #[must_use]
+    pub fn auth_chain_len(&self) -> usize {
+        self.inner.loaded.load().auth.len()
+    }
+
+    /// Since when the epoch has not advanced: more than a second means that guests can no longer
+    /// be interrupted and the process should be restarted.
+    #[must_use]
+    pub fn epoch_ticker_age(&self) -> Duration {
+        self.inner.ticker.age()
+    }
+
+    /// Prepares every auth plugin with these bindings and swaps the result in. A plugin that
+    /// fails to prepare denies everything until a later call succeeds: its old state could allow
+    /// what was revoked.
+    pub async fn set_bindings(&self, bindings: &[Binding]) -> Vec<BindingProblem> {
+        let _guard = self.inner.update.lock().await;
+        let old = self.inner.loaded.load_full();
+        let mut problems = Vec::new();
+        let mut auth = Vec::with_capacity(old.auth.len());
+        for link in &old.auth {
+            auth.push(
+                self.inner
+                    .caller
+                    .rebind(link, bindings, &mut problems)
+                    .await,
+            );
+        }
+        self.inner.loaded.store(Arc::new(Loaded {
+            generation: old.generation + 1,
+            storage: old.storage.clone(),
+            auth,
+            scan: old.scan.clone(),
+            infos: old.infos.clone(),
+        }));
+        problems
+    }
+
+    /// How to open a store that a plan of `plugin` names; `None` when no grant covers it.
+    ///
+    /// `credentials` is the placement's. The store `file:///` is the configured file system root.
+    #[must_use]
+    pub fn store_access(
+        &self,
+        plugin: &PluginId,
+        store: &str,
+        credentials: Option<&str>,
+    ) -> Option<StoreAccess> {
+        let loaded = self.inner.loaded.load();
+        let guest = loaded.storage.get(plugin)?.guest.as_ref().ok()?;
+        let grants = &guest.identity.grants;
+        crate::pattern::parse_store(store).ok()?;
+        let grant = grants.store(store)?;
+        let credential = match credentials.or(grant.credentials.as_deref()) {
+            None => None,
+            Some(name) => {
+                let config = grants.credentials.get(name)?;
+                let dir = self.inner.caller.host.secrets_dir.as_ref();
+                Some(Credential {
+                    name: name.to_owned(),
+                    config: config.clone(),
+                    secret_file: config
+                        .secret
+                        .as_ref()
+                        .and_then(|secret| Some(dir?.join(secret))),
+                })
+            }
+        };
+        Some(StoreAccess {
+            endpoint: grant.endpoint.clone(),
+            region: grant.region.clone(),
+            options: grant.options.clone(),
+            credential,
+        })
+    }
+
+    /// The headers of a signed request with secrets filled in, checked once more against the
+    /// plugin's grants. Reads secret files, so it is to be called just before sending.
+    ///
+    /// # Errors
+    /// [`Error`] when a secret is not granted for the request's host or cannot be read.
+    pub async fn signed_headers(
+        &self,
+        plugin: &PluginId,
+        request: &SignedRequest,
+    ) -> Result<Vec<(String, HeaderText)>, Error> {
+        let guest = self.storage_guest(plugin)?;
+        let grants = &guest.identity.grants;
+        let refused = |reason| Error::Refused {
+            plugin: plugin.clone(),
+            function: "plan",
+            reason: Box::new(reason),
+        };
+        let url = plan::check_url(grants, &request.url).map_err(refused)?;
+        let named = request.headers.iter().map(|(n, v)| (n.as_str(), v));
+        plan::check_headers(grants, &url, named).map_err(refused)?;
+        let (host, headers) = (Arc::clone(&self.inner.caller.host), request.headers.clone());
+        let filled = tokio::task::spawn_blocking(move || {
+            egress::fill_headers(host.secrets_dir.as_deref(), headers)
+        });
+        match filled.await {
+            Ok(Ok(headers)) => Ok(headers),
+            Ok(Err(reason)) => Err(Error::Secret {
+                plugin: plugin.clone(),
+                name: "of a signed request".to_owned(),
+                reason,
+            }),
+            Err(_) => Err(Error::Engine("the host is shutting down".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Metrics of reliability.md 10.1, family *Plugins*.
+
+use crate::error::{Fault, TrapClass};
+use metrics::{Gauge, counter, gauge, histogram};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) fn epoch_ticker_lag() -> Gauge {
+    gauge!("opendepot_epoch_ticker_lag_seconds")
+}
+
+pub(crate) fn compiled(elapsed: Duration) {
+    histogram!("opendepot_plugin_compile_duration_seconds").record(elapsed.as_secs_f64());
+}
+
+pub(crate) fn loaded(plugin: &Arc<str>, digest: &str, world: &'static str) {
+    gauge!(
+        "opendepot_plugin_info",
+        "plugin" => Arc::clone(plugin), "digest" => digest.to_owned(), "world" => world
+    )
+    .set(1.0);
+}
+
+pub(crate) fn called(
+    plugin: &Arc<str>,
+    function: &'static str,
+    elapsed: Duration,
+    fault: Option<&Fault>,
+) {
+    let result = fault.map_or("ok", Fault::label);
+    histogram!(
+        "opendepot_plugin_call_duration_seconds",
+        "plugin" => Arc::clone(plugin), "func" => function, "result" => result
+    )
+    .record(elapsed.as_secs_f64());
+    if let Some(Fault::Trap { class, .. }) = fault {
+        trapped(plugin, *class);
+    }
+}
+
+fn trapped(plugin: &Arc<str>, class: TrapClass) {
+    counter!(
+        "opendepot_plugin_traps_total",
+        "plugin" => Arc::clone(plugin), "class" => class.label()
+    )
+    .increment(1);
+}
+
+/// `import` is the host function, or `plan` for a refused plan.
+pub(crate) fn denied(plugin: &Arc<str>, import: &'static str) {
+    counter!(
+        "opendepot_plugin_denied_hostcalls_total",
+        "plugin" => Arc::clone(plugin), "import" => import
+    )
+    .increment(1);
+}
+
+/// Gauges of one plugin, looked up once.
+#[derive(Clone)]
+pub(crate) struct Usage {
+    pub(crate) instances: Gauge,
+    pub(crate) memory_bytes: Gauge,
+}
+
+impl Usage {
+    pub(crate) fn of(plugin: &Arc<str>) -> Self {
+        Self {
+            instances: gauge!(
+                "opendepot_plugin_instances", "plugin" => Arc::clone(plugin), "state" => "running"
+            ),
+            memory_bytes: gauge!("opendepot_plugin_memory_bytes", "plugin" => Arc::clone(plugin)),
+        }
+    }
+}

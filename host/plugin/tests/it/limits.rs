@@ -1,0 +1,227 @@
+//! Time, slots, logs: what a hostile guest can cost the others.
+
+use crate::guests::{self, ALLOW, auth};
+use crate::support::{Site, subject, targets};
+use opendepot_domain::seam::AccessPolicy as _;
+use opendepot_domain::{Action, Decision};
+use opendepot_plugin::PluginHost;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+async fn ask(host: &PluginHost) -> Decision {
+    host.authorize(&subject(), Action::Download, &targets(1), 1_000)
+        .await
+        .remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_looper_ends_at_its_deadline() {
+    let mut site = Site::new();
+    site.plugin("loops", "auth", &auth(guests::LOOP));
+    let host = site.host().await;
+    let mut elapsed = Vec::new();
+    for _ in 0..20 {
+        let started = Instant::now();
+        assert!(matches!(ask(&host).await, Decision::Deny(reason) if reason.contains("deadline")));
+        elapsed.push(started.elapsed());
+    }
+    elapsed.sort();
+    println!("looper ended after {elapsed:?}");
+    assert!(elapsed[0] >= Duration::from_millis(45), "{elapsed:?}");
+    // The median: single runs suffer from whatever else the machine does.
+    assert!(elapsed[10] <= Duration::from_millis(65), "{elapsed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loopers_leave_the_threads_to_others() {
+    let mut site = Site::new();
+    site.config.limits.auth_timeout = Duration::from_millis(400);
+    for name in ["one", "two", "three", "four"] {
+        site.plugin(name, "auth", &auth(guests::LOOP));
+    }
+    let host = site.host().await;
+    let loopers: Vec<_> = (0..8)
+        .map(|_| {
+            let host = host.clone();
+            tokio::spawn(async move { ask(&host).await })
+        })
+        .collect();
+    // Each round needs a worker, as a request for metadata does.
+    let started = Instant::now();
+    let mut rounds = 0;
+    while started.elapsed() < Duration::from_millis(300) {
+        tokio::spawn(async {}).await.unwrap();
+        rounds += 1;
+    }
+    println!("{rounds} rounds in 300 ms");
+    assert!(rounds > 500, "{rounds} rounds in 300 ms");
+    for looper in loopers {
+        assert!(matches!(looper.await.unwrap(), Decision::Deny(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_is_busy_soon_and_frees_itself() {
+    let mut site = Site::new();
+    site.config.limits.num_instances = 1;
+    site.config.limits.auth_timeout = Duration::from_secs(20);
+    site.plugin("loops", "auth", &auth(guests::LOOP));
+    let host = site.host().await;
+    let holder = tokio::spawn({
+        let host = host.clone();
+        async move { ask(&host).await }
+    });
+    // Either call may get the slot; exactly one must be told that there is none.
+    let other = tokio::time::timeout(Duration::from_secs(10), ask(&host));
+    let (busy, rest) = match futures_race(holder, other).await {
+        Race::Holder(decision) => (decision, None),
+        Race::Other(decision, holder) => (decision, Some(holder)),
+    };
+    assert!(
+        matches!(&busy, Decision::Deny(reason) if reason.contains("no instance was free")),
+        "{busy:?}"
+    );
+    if let Some(holder) = rest {
+        holder.abort();
+        let _ = holder.await;
+    }
+    // The dropped call gives its slot back at its next epoch.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut site = Site::new();
+    site.plugin("allows", "auth", &auth(ALLOW));
+    let fresh = site.host().await;
+    while ask(&fresh).await != Decision::Allow {
+        assert!(Instant::now() < deadline);
+    }
+}
+
+enum Race {
+    Holder(Decision),
+    Other(Decision, tokio::task::JoinHandle<Decision>),
+}
+
+async fn futures_race(
+    mut holder: tokio::task::JoinHandle<Decision>,
+    other: impl Future<Output = Result<Decision, tokio::time::error::Elapsed>>,
+) -> Race {
+    tokio::select! {
+        decision = &mut holder => Race::Holder(decision.unwrap()),
+        decision = other => Race::Other(decision.unwrap(), holder),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_leave_give_their_slots_back() {
+    let mut site = Site::new();
+    site.config.limits.num_instances = 4;
+    site.config.limits.auth_timeout = Duration::from_secs(60);
+    site.config.limits.wait_timeout = Duration::from_secs(5);
+    // Loops only for the caller that is being downloaded for; else allows.
+    site.plugin(
+        "sometimes",
+        "auth",
+        &auth(&format!(
+            "(if (i32.gt_u (local.get $n) (i32.const 1)) (then (loop $f (br $f)))) {ALLOW}"
+        )),
+    );
+    let host = site.host().await;
+    for _ in 0..30 {
+        let subject = subject();
+        let targets = targets(2);
+        let left = host.authorize(&subject, Action::Download, &targets, 1);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(15), left)
+                .await
+                .is_err()
+        );
+    }
+    assert_eq!(ask(&host).await, Decision::Allow);
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn logged(authorize: &str) -> (Decision, String) {
+    let mut site = Site::new();
+    site.plugin("talks", "auth", &auth(authorize));
+    let host = site.host().await;
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let decision = ask(&host).await;
+    drop(guard);
+    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    (decision, text)
+}
+
+#[tokio::test]
+async fn guest_logs_are_escaped_labelled_and_bounded() {
+    let write = |level, at, len| {
+        format!(
+            "(call $log (i32.const {level}) (i32.const {at}) (i32.const {len}) (i32.const 0) (i32.const 0))"
+        )
+    };
+    let (decision, text) = logged(&format!("{} {ALLOW}", write(2, 3200, 27))).await;
+    assert_eq!(decision, Decision::Allow);
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["fields"]["plugin.name"] == "talks")
+        .collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    assert_eq!(lines[0]["level"], "WARN");
+    assert_eq!(
+        lines[0]["fields"]["plugin.digest"].as_str().unwrap().len(),
+        64
+    );
+    let message = lines[0]["fields"]["message"].as_str().unwrap();
+    assert!(!message.contains(['\u{1b}', '\n']), "{message}");
+    assert!(message.contains(r"\u{1b}[31mred\n"), "{message}");
+    // 900 lines of 60 KiB each: under the budget of host calls, far over that of the log. The
+    // bytes across the boundary are bounded a call of the host function.
+    let flood = format!(
+        "(loop $more {} (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $more (i32.lt_u (local.get $i) (i32.const 900)))) {ALLOW}",
+        write(1, 3000, 60_000)
+    );
+    let (decision, text) = logged(&flood).await;
+    assert!(text.len() < 64 << 10, "{} bytes", text.len());
+    assert!(text.contains("log budget"), "the cut is visible");
+    drop(decision);
+}
+
+#[tokio::test]
+async fn the_ticker_lives() {
+    let host = Site::new().host().await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while host.epoch_ticker_age() > Duration::from_millis(50) {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn without_address_space_each_call_maps_its_own() {
+    let mut site = Site::new();
+    // Far more than the address space has: both reservations fail.
+    site.config.limits.num_instances = 4_000_000;
+    site.plugin("policy", "auth", &auth(ALLOW));
+    let host = site.host().await;
+    assert_eq!(ask(&host).await, Decision::Allow);
+}

@@ -1,0 +1,72 @@
+//! Numbered places at which a test kills the process (reliability.md R-01, C01).
+//!
+//! Without the cargo feature `fault-injection` a point is nothing. With it, points are counted
+//! process-wide from 1; the environment variable `OPENDEPOT_FAULT_TRACE` names a file to which
+//! each point's name is appended, and `OPENDEPOT_KILL_AT` the number of the point at which the
+//! process kills itself with SIGKILL, so that no destructor and no flush runs.
+
+/// Marks a step whose completion a crash test may be the last thing to see.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub const fn point(_name: &'static str) {}
+
+/// Marks a step whose completion a crash test may be the last thing to see.
+#[cfg(feature = "fault-injection")]
+pub fn point(name: &'static str) {
+    injected::point(name);
+}
+
+#[cfg(feature = "fault-injection")]
+mod injected {
+    use std::fs::OpenOptions;
+    use std::io::Write as _;
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Plan {
+        kill_at: Option<u64>,
+        trace: Option<PathBuf>,
+    }
+
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+
+    fn plan() -> &'static Plan {
+        PLAN.get_or_init(|| Plan {
+            kill_at: std::env::var("OPENDEPOT_KILL_AT").ok().and_then(|text| {
+                text.parse()
+                    .inspect_err(|_| {
+                        tracing::error!("cannot use OPENDEPOT_KILL_AT `{text}`: not a number");
+                    })
+                    .ok()
+            }),
+            trace: std::env::var_os("OPENDEPOT_FAULT_TRACE").map(PathBuf::from),
+        })
+    }
+
+    pub(super) fn point(name: &'static str) {
+        let plan = plan();
+        let number = COUNT.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(path) = &plan.trace {
+            // One write each, so that concurrent lines do not mix.
+            let written = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .and_then(|mut file| file.write_all(format!("{name}\n").as_bytes()));
+            if let Err(error) = written {
+                tracing::error!("cannot write the fault trace: {error}");
+            }
+        }
+        if plan.kill_at == Some(number) {
+            let killed = rustix::process::kill_process(
+                rustix::process::getpid(),
+                rustix::process::Signal::KILL,
+            );
+            if let Err(error) = killed {
+                tracing::error!("cannot kill this process at `{name}`: {error}");
+            }
+        }
+    }
+}

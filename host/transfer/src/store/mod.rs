@@ -1,0 +1,270 @@
+//! Stores: plans in, bytes moved. Dispatches on the scheme of the plan's store.
+
+mod beneath;
+mod filesystem;
+pub(crate) mod identity;
+mod location;
+mod put;
+mod settings;
+mod verified;
+
+#[cfg(test)]
+mod corruption_tests;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use filesystem::{BACKEND as BACKEND_FILESYSTEM, Checked};
+pub use settings::{StoreLimits, StoresConfig};
+
+use crate::body::ArtifactBody;
+use crate::error::Error;
+use crate::metric::timed;
+use filesystem::FileStore;
+use location::{Key, Scheme};
+use opendepot_domain::{Placement, Sha256, Transfer};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the record says about an object's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest of the bytes.
+    pub sha256: Sha256,
+}
+
+/// How a put ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The object is new.
+    Created,
+    /// The object was there with the same bytes.
+    AlreadyThere,
+}
+
+/// One range of an object, both ends included as in HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The first byte.
+    pub start: u64,
+    /// The last byte.
+    pub end_inclusive: u64,
+}
+
+/// Every store that plans may name. Cheap to clone.
+#[derive(Clone)]
+pub struct Stores(Arc<Inner>);
+
+struct Inner {
+    /// The filesystem root first, then the further directories.
+    directories: Vec<FileStore>,
+    max_object_bytes: u64,
+}
+
+/// A store and a key in it, both checked.
+enum Object<'a> {
+    File(&'a FileStore, Key),
+}
+
+impl Stores {
+    /// Opens the filesystem root, creating it (mode 0700) when it is missing, and the further
+    /// directories, which must exist; removes temporary files that a crash left. Blocks, and
+    /// walks the stores' directories.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] with every directory that is a symbolic link, missing, `/`, or not
+    /// absolute where it must be, and every limit that is zero.
+    pub fn open(config: StoresConfig) -> Result<Self, Error> {
+        let (directories, max_object_bytes) = settings::open(config)?;
+        Ok(Self(Arc::new(Inner {
+            directories,
+            max_object_bytes,
+        })))
+    }
+
+    /// Writes `source` as a new object and makes it durable; never overwrites. Two writers of
+    /// the same bytes both succeed.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the source is not what is expected, [`Error::Conflict`] when the
+    /// key holds other bytes, [`Error::Invalid`] for a plan, key or size that is refused,
+    /// [`Error::Unavailable`] when the disk is full or fails.
+    pub async fn put(
+        &self,
+        plan: &Transfer,
+        source: &Path,
+        expected: Expected,
+    ) -> Result<Put, Error> {
+        self.check_size(expected.size)?;
+        match self.object(plan)? {
+            Object::File(store, key) => {
+                timed(
+                    filesystem::BACKEND,
+                    "put",
+                    store.put(key, source.to_owned(), expected),
+                )
+                .await
+            }
+        }
+    }
+
+    /// Opens an object, or one range of it, for reading. The bytes were verified against
+    /// `expected` when this returns, or are while they stream.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Corrupt`] when size or digest differ; [`Error::Invalid`]
+    /// for a range outside the object; [`Error::Busy`] and [`Error::Unavailable`] when it cannot
+    /// be verified in time.
+    pub async fn open_body(
+        &self,
+        plan: &Transfer,
+        expected: Expected,
+        range: Option<ByteRange>,
+    ) -> Result<ArtifactBody, Error> {
+        self.check_size(expected.size)?;
+        let bytes = match range {
+            None => 0..expected.size,
+            Some(range)
+                if range.start <= range.end_inclusive && range.end_inclusive < expected.size =>
+            {
+                range.start..range.end_inclusive + 1
+            }
+            Some(range) => {
+                return Err(Error::invalid(
+                    "read a range",
+                    format!(
+                        "bytes {} to {} are outside an object of {} bytes",
+                        range.start, range.end_inclusive, expected.size
+                    ),
+                ));
+            }
+        };
+        match self.object(plan)? {
+            Object::File(store, key) => {
+                timed(
+                    filesystem::BACKEND,
+                    "get",
+                    store.open_body(key, expected, bytes),
+                )
+                .await
+            }
+        }
+    }
+
+    /// Removes an object and the directories that it leaves empty. A missing object is success.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the key is refused or is not a file, [`Error::Unavailable`].
+    pub async fn delete(&self, plan: &Transfer) -> Result<(), Error> {
+        match self.object(plan)? {
+            Object::File(store, key) => {
+                timed(filesystem::BACKEND, "delete", store.delete(key)).await
+            }
+        }
+    }
+
+    /// The size of an object in bytes; `None` when it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the key is refused or is not a file, [`Error::Unavailable`].
+    pub async fn head(&self, plan: &Transfer) -> Result<Option<u64>, Error> {
+        match self.object(plan)? {
+            Object::File(store, key) => timed(filesystem::BACKEND, "head", store.head(key)).await,
+        }
+    }
+
+    /// Hashes an object again from its first to its last byte, whatever is remembered of it.
+    /// `progress` gets the bytes read so far.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Corrupt`], [`Error::Invalid`], [`Error::Unavailable`].
+    pub async fn verify(
+        &self,
+        plan: &Transfer,
+        expected: Expected,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), Error> {
+        match self.object(plan)? {
+            Object::File(store, key) => {
+                timed(
+                    filesystem::BACKEND,
+                    "verify",
+                    store.verify(key, expected, progress),
+                )
+                .await
+            }
+        }
+    }
+
+    fn check_size(&self, size: u64) -> Result<(), Error> {
+        let max = self.0.max_object_bytes;
+        if (1..=max).contains(&size) {
+            Ok(())
+        } else {
+            Err(Error::invalid(
+                "use an object",
+                format!("its size of {size} bytes is not between 1 and {max}"),
+            ))
+        }
+    }
+
+    /// Finds the store of a plan. The directory of a `file://` store is `/` for the filesystem
+    /// root, or an absolute path at or below a configured directory.
+    fn object(&self, plan: &Transfer) -> Result<Object<'_>, Error> {
+        let placement = match plan {
+            Transfer::Native(placement) => placement,
+            Transfer::Signed(_) => {
+                return Err(Error::invalid(
+                    "perform a plan",
+                    "signed requests are not built yet",
+                ));
+            }
+            Transfer::Nothing => {
+                return Err(Error::invalid(
+                    "perform a plan",
+                    "`nothing` is an answer to `prepare` only",
+                ));
+            }
+        };
+        let (scheme, rest) = Scheme::parse(&placement.store)?;
+        match scheme {
+            Scheme::File => self.file_object(placement, rest),
+        }
+    }
+
+    fn file_object(&self, placement: &Placement, rest: &str) -> Result<Object<'_>, Error> {
+        let store = &placement.store;
+        let refuse = |reason: &str| Error::invalid(format!("use store `{store}`"), reason);
+        if !placement.options.is_empty() || placement.credentials.is_some() {
+            return Err(refuse(
+                "a `file://` store takes no options and no credentials",
+            ));
+        }
+        let directory = location::directory(store, rest)?;
+        let directories = &self.0.directories;
+        if rest == "/" {
+            let root = directories
+                .first()
+                .ok_or_else(|| refuse("there is no root"))?;
+            return Ok(Object::File(root, Key::new(Path::new(""), &placement.key)?));
+        }
+        // The innermost configured directory wins.
+        let (file_store, prefix) = directories
+            .iter()
+            .filter_map(|candidate| {
+                let prefix = directory.strip_prefix(candidate.path()).ok()?;
+                Some((candidate, prefix))
+            })
+            .min_by_key(|(_, prefix)| prefix.components().count())
+            .ok_or_else(|| refuse("it is outside every configured directory"))?;
+        Ok(Object::File(file_store, Key::new(prefix, &placement.key)?))
+    }
+}
+
+impl std::fmt::Debug for Stores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths = self.0.directories.iter().map(FileStore::path);
+        f.debug_list().entries(paths).finish()
+    }
+}

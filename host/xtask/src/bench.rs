@@ -1,0 +1,15 @@
+//! `cargo xtask bench`.
+
+use anyhow::{Result, bail};
+
+/// The command's arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+///
+/// # Errors
+/// Always: the command does not exist yet.
+pub(crate) fn run(_args: Args) -> Result<()> {
+    bail!("`cargo xtask bench` is not built yet")
+}

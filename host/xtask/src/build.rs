@@ -1,0 +1,25 @@
+//! The release build of the product: the plugins, then the binary that finds them beside itself.
+
+use crate::process::{run, shown};
+use crate::workspace;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the plugins, by this program's own command.
+pub(crate) fn plugins() -> Result<()> {
+    let own = std::env::current_exe().context("cannot find this program")?;
+    run(Command::new(own).arg("plugins")).context("cannot build the plugins")
+}
+
+/// Builds the plugins and the release binary; returns the binary.
+pub(crate) fn release(root: &Path) -> Result<PathBuf> {
+    plugins()?;
+    let mut command = Command::new("cargo");
+    command
+        .args(["build", "--release", "--package", "opendepot"])
+        .current_dir(root);
+    eprintln!("running {} (some minutes the first time)", shown(&command));
+    run(&mut command)?;
+    Ok(workspace::target(root).join("release/opendepot"))
+}

@@ -1,0 +1,218 @@
+//! `cargo xtask test`: builds what the tests need, runs them by area, and counts.
+//!
+//! What bounds it: each area is one or two `cargo test` runs, whose result lines are read. What
+//! it refuses: to count a run that did not happen as good, or to leave a test out without saying
+//! so; the only ones that may be left out are Terraform's, those of a client that is not packaged
+//! for this platform, and those that need the internet.
+
+mod report;
+
+use crate::tools::{self, Lookup, Tool};
+use crate::{build, workspace};
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use report::Report;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The command's arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The areas to run; all when none is given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Area>,
+    /// Prints the areas and ends.
+    #[arg(long)]
+    list: bool,
+    /// Repeats what is worth repeating (kills twenty times each).
+    #[arg(long)]
+    nightly: bool,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Area {
+    /// The crates' own tests.
+    Unit,
+    /// The plugins' own tests, natively.
+    Plugins,
+    /// What the registry answers over HTTP.
+    Protocol,
+    /// OpenTofu and Terraform.
+    Clients,
+    /// Kills, swapped files, wrong flags, signals.
+    Faults,
+    /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
+    Upstream,
+}
+
+impl Area {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Plugins => "plugins",
+            Self::Protocol => "protocol",
+            Self::Clients => "clients",
+            Self::Faults => "faults",
+            Self::Upstream => "upstream",
+        }
+    }
+
+    const fn is_black_box(self) -> bool {
+        !matches!(self, Self::Unit | Self::Plugins)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a test failed, could not be built or a tool is missing.
+pub(crate) fn run(args: Args) -> Result<()> {
+    if args.list {
+        for area in Area::value_variants() {
+            let help = area
+                .to_possible_value()
+                .and_then(|v| v.get_help().map(ToString::to_string));
+            println!("{:<10}{}", area.name(), help.unwrap_or_default());
+        }
+        return Ok(());
+    }
+    let areas = match args.only.is_empty() {
+        true => Area::value_variants().to_vec(),
+        false => args.only,
+    };
+    let root = workspace::root()?;
+    let mut runner = Runner {
+        environment: Vec::new(),
+        report: Report::default(),
+        root,
+    };
+    if args.nightly {
+        runner.set("OPENDEPOT_NIGHTLY", "1");
+    }
+    // The plugin crate's tests read the built components too.
+    if areas.iter().any(|area| area.is_black_box()) {
+        let binary = build::release(&runner.root)?;
+        runner.set("OPENDEPOT_BIN", binary);
+    } else if areas.contains(&Area::Unit) {
+        build::plugins()?;
+    }
+    for area in areas {
+        let start = Instant::now();
+        println!("\n== {} ==", area.name());
+        runner.area(area)?;
+        println!(
+            "== {} took {:.0} s ==",
+            area.name(),
+            start.elapsed().as_secs_f32()
+        );
+    }
+    runner.report.print();
+    if runner.report.is_failed() {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+struct Runner {
+    environment: Vec<(&'static str, PathBuf)>,
+    report: Report,
+    root: PathBuf,
+}
+
+impl Runner {
+    fn set(&mut self, name: &'static str, value: impl Into<PathBuf>) {
+        self.environment.push((name, value.into()));
+    }
+
+    fn area(&mut self, area: Area) -> Result<()> {
+        let mut left_out = Vec::new();
+        match area {
+            Area::Unit => {
+                return self.cargo_test(
+                    area.name(),
+                    &["--workspace", "--exclude", "opendepot-tests"],
+                    &[],
+                );
+            }
+            Area::Plugins => {
+                let manifest = self.root.join("plugins/Cargo.toml");
+                let manifest = manifest.to_string_lossy();
+                return self.cargo_test(
+                    area.name(),
+                    &["--workspace", "--manifest-path", &manifest],
+                    &[],
+                );
+            }
+            Area::Clients => {
+                self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);
+                self.set(
+                    "OPENDEPOT_EXAMPLE_PROVIDER",
+                    tools::require(Tool::ExampleProvider)?.path,
+                );
+                for (tool, variable, module) in [
+                    (Tool::TofuOld, "OPENDEPOT_TOFU_OLD", "tofu_old::"),
+                    (Tool::Terraform, "OPENDEPOT_TERRAFORM", "terraform::"),
+                ] {
+                    match tools::find(tool)? {
+                        Lookup::Found(found) => self.set(variable, found.path),
+                        Lookup::Absent(reason) => left_out.push((module, reason)),
+                    }
+                }
+            }
+            Area::Upstream if !is_online() => {
+                left_out.push((
+                    "live::",
+                    "no network: api.github.com cannot be reached".to_owned(),
+                ));
+            }
+            Area::Protocol | Area::Faults | Area::Upstream => {}
+        }
+        let target = ["--package", "opendepot-tests", "--test", area.name()];
+        self.cargo_test(area.name(), &target, &left_out)
+    }
+
+    /// One `cargo test`; tests whose path contains a member of `left_out` are not run but named.
+    fn cargo_test(
+        &mut self,
+        area: &str,
+        target: &[&str],
+        left_out: &[(&str, String)],
+    ) -> Result<()> {
+        for (module, reason) in left_out {
+            let mut list = self.cargo(target);
+            list.args(["--", "--list", "--format", "terse", module]);
+            let num = report::count_listed(&crate::process::capture(&mut list)?);
+            self.report.skip(
+                num,
+                &format!("{area}::{}", module.trim_end_matches(':')),
+                reason,
+            );
+        }
+        let mut command = self.cargo(target);
+        command.arg("--no-fail-fast").arg("--");
+        for (module, _) in left_out {
+            command.args(["--skip", module]);
+        }
+        self.report.run(area, &mut command)
+    }
+
+    fn cargo(&self, target: &[&str]) -> Command {
+        let mut command = Command::new("cargo");
+        command.arg("test").args(target).current_dir(&self.root);
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+}
+
+/// Whether the live services can be tried.
+fn is_online() -> bool {
+    let addresses = ("api.github.com", 443).to_socket_addrs();
+    addresses.is_ok_and(|mut found| {
+        found.any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(3)).is_ok())
+    })
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask tools`: finds, fetches or builds the pinned programs that the tests and the demo
+//! run.
+//!
+//! For each tool, in this order: on PATH in the right version, in the cache, fetched or built.
+//! What bounds it: everything made is in one cache folder outside the clone, `${XDG_CACHE_HOME:-
+//! ~/.cache}/opendepot/tools/<set>/<tool>-<version>/`, so that a fresh clone reuses it; only the
+//! Debian packages `wrk` and `nginx-light` are installed elsewhere, and only by root. What it
+//! refuses: a download whose digest is not the pinned one. Terraform is used when it is on PATH
+//! and never fetched; without it its checks are skipped by name.
+
+mod cache;
+mod client;
+mod debian;
+mod deny;
+mod example;
+
+use anyhow::{Result, bail};
+use cache::Cache;
+use clap::ValueEnum;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The command's arguments.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The tools to find or make; all when none is named.
+    #[arg(value_enum)]
+    names: Vec<Tool>,
+}
+
+/// What the tests, the demo and the figures run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tool {
+    /// OpenTofu, the current client.
+    Tofu,
+    /// OpenTofu 1.6.2, the oldest client that is tried.
+    #[value(name = "tofu-1.6")]
+    TofuOld,
+    /// Terraform, where it is installed.
+    Terraform,
+    /// The example provider's release folders, for this platform and one other.
+    ExampleProvider,
+    /// Checks licences, sources and which crate may use which.
+    CargoDeny,
+    /// Makes HTTP load.
+    Wrk,
+    /// The server that figures are compared with.
+    Nginx,
+}
+
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tofu => "tofu",
+            Self::TofuOld => "tofu-1.6",
+            Self::Terraform => "terraform",
+            Self::ExampleProvider => "example-provider",
+            Self::CargoDeny => "cargo-deny",
+            Self::Wrk => "wrk",
+            Self::Nginx => "nginx",
+        })
+    }
+}
+
+/// A tool that can be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// Its version, as it says itself.
+    pub(crate) version: String,
+    /// The program; for the example provider the folder that holds a release folder a version.
+    pub(crate) path: PathBuf,
+    /// How it came to be there.
+    pub(crate) how: How,
+}
+
+/// Where a tool came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// It was installed already.
+    OnPath,
+    /// An earlier run had made it.
+    Cached,
+    /// Downloaded in this run.
+    Fetched,
+    /// Compiled in this run.
+    Built,
+    /// Installed in this run by the system's package manager.
+    Installed,
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::OnPath => "on PATH",
+            Self::Cached => "cached",
+            Self::Fetched => "fetched",
+            Self::Built => "built",
+            Self::Installed => "installed",
+        })
+    }
+}
+
+/// What looking for a tool ended with.
+pub(crate) enum Lookup {
+    /// It can be run.
+    Found(Found),
+    /// It is not here and nothing may fetch it; the text says why. Its checks are skipped by name.
+    Absent(String),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a tool that must be there can be neither found nor made; the others are tried first.
+pub(crate) fn run(args: Args) -> Result<()> {
+    let names = if args.names.is_empty() {
+        Tool::value_variants().to_vec()
+    } else {
+        args.names
+    };
+    let mut failed = Vec::new();
+    for tool in names {
+        match find(tool) {
+            Ok(Lookup::Found(found)) => {
+                let (version, path) = (&found.version, found.path.display());
+                println!("{tool:<17}{version:<10}{path}  ({})", found.how);
+            }
+            Ok(Lookup::Absent(reason)) => println!("{tool:<17}{:<10}{reason}", "absent"),
+            Err(error) => {
+                eprintln!("error: {tool}: {error:#}");
+                failed.push(tool.to_string());
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("no {}", failed.join(", no "));
+    }
+    Ok(())
+}
+
+/// Finds a tool, or makes it.
+///
+/// # Errors
+/// When it can be neither found nor made; the message names the remedy.
+pub(crate) fn find(tool: Tool) -> Result<Lookup> {
+    let cache = Cache::open()?;
+    match tool {
+        Tool::Tofu => client::tofu(&cache).map(Lookup::Found),
+        Tool::TofuOld => client::tofu_old(&cache),
+        Tool::Terraform => client::terraform(),
+        Tool::ExampleProvider => example::provider(&cache).map(Lookup::Found),
+        Tool::CargoDeny => deny::cargo_deny(&cache).map(Lookup::Found),
+        Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
+        Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
+    }
+}
+
+/// Finds a tool that must be there.
+///
+/// # Errors
+/// As [`find`], and when the tool is absent.
+pub(crate) fn require(tool: Tool) -> Result<Found> {
+    match find(tool)? {
+        Lookup::Found(found) => Ok(found),
+        Lookup::Absent(reason) => bail!("{tool}: {reason}"),
+    }
+}
