@@ -230,10 +230,6 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn causes(&self) -> &[Cause] {
-        self.details.as_ref().map_or(&[], |details| &details.causes)
-    }
-
     /// The `Status` object.
     pub(crate) fn to_status(&self) -> Value {
         let mut status = json!({

@@ -25,3 +25,4 @@ pub use context::{Context, ContextOptions};
 pub use error::Error;
 pub use feed::Feed;
 pub use run::{Controllers, run};
+pub use version::intent::{Refusal, identity};

@@ -1,1 +1,110 @@
-fn main() {}
+//! `opendepot`: a private registry for OpenTofu and Terraform modules and providers.
+
+mod admin;
+mod check;
+mod cli;
+mod config;
+mod control;
+mod data;
+mod paths;
+mod progress;
+mod run;
+mod telemetry;
+mod tokens;
+mod verify;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+/// Wrong flags or configuration.
+const EXIT_USAGE: u8 = 2;
+/// Anything else that failed.
+const EXIT_FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let arguments = normalised(std::env::args().collect());
+    let is_server = arguments.iter().any(|argument| argument == "serve" || argument == "check-config");
+    let refused = if is_server { config::refused_switches(&arguments) } else { Vec::new() };
+    if !refused.is_empty() {
+        eprint!("{}", config::Problems(refused));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    let matches = match Cli::command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
+        }
+    };
+    let Ok(cli) = Cli::from_arg_matches(&matches) else { return ExitCode::from(EXIT_USAGE) };
+    let sub = matches.subcommand().map(|(_, matches)| matches);
+    match cli.command {
+        Command::Serve(args) => match config::load(&args, sub) {
+            Ok(settled) => outcome(run::serve(settled.config)),
+            Err(problems) => usage(&problems),
+        },
+        Command::CheckConfig(args) => match config::load(&args, sub) {
+            Ok(settled) => outcome(check::print(&settled)),
+            Err(problems) => usage(&problems),
+        },
+        Command::Verify(args) => match config::load(&args.serve, sub) {
+            Ok(settled) => outcome(verify::run(settled.config, args.repair)),
+            Err(problems) => usage(&problems),
+        },
+        Command::Crds => outcome(opendepot_crds::to_yaml().map_err(Into::into).and_then(|yaml| say(&yaml))),
+        Command::Token(command) => outcome(tokens::run(command)),
+        Command::Version => outcome(say(&format!("opendepot {}\n", env!("CARGO_PKG_VERSION")))),
+    }
+}
+
+/// The original's flags may have one dash, as Go's do.
+fn normalised(arguments: Vec<String>) -> Vec<String> {
+    arguments
+        .into_iter()
+        .map(|argument| {
+            let is_go_style = argument.strip_prefix('-').is_some_and(|rest| {
+                !rest.starts_with('-')
+                    && rest.split('=').next().is_some_and(|name| name.len() > 1 && name.contains(char::is_alphabetic))
+            });
+            if is_go_style { format!("-{argument}") } else { argument }
+        })
+        .collect()
+}
+
+fn usage(problems: &config::Problems) -> ExitCode {
+    eprint!("{problems}");
+    eprintln!("see `opendepot serve --help`");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn outcome(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(EXIT_FAILURE)
+    })
+}
+
+/// Writes to standard output; a closed pipe is no failure.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_dash_is_enough_as_in_the_original() {
+        let given = ["opendepot", "serve", "-anonymous-auth", "-tls-cert-path=x", "-h", "--dev-tls", "-"];
+        let normal = normalised(given.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(normal, ["opendepot", "serve", "--anonymous-auth", "--tls-cert-path=x", "-h", "--dev-tls", "-"]);
+    }
+}

@@ -347,6 +347,13 @@ fn nothing_shows_the_secret() {
 }
 
 #[test]
+fn both_types_cross_threads() {
+    const fn check<T: Send + Sync>() {}
+    check::<Signer>();
+    check::<PublicKey>();
+}
+
+#[test]
 fn mutated_keys_never_panic_or_hang() {
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move |limit: usize| {

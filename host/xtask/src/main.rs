@@ -14,6 +14,7 @@
 mod bench;
 mod build;
 mod demo;
+mod http;
 mod plugins;
 mod process;
 mod test;

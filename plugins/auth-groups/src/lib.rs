@@ -7,7 +7,7 @@
 //!       actions: ["*"]                      # or list-versions, read-package, download, …
 //!       namespaces: [team-*]                # absent: every namespace
 //!       modules: [terraform-aws-*]          # absent, with `providers` absent too: every name
-//!       providers: [null, aws]
+//!       providers: ["null", aws]
 //! ```
 //!
 //! It allows or abstains, never denies: what no rule allows is left to the next plugin and to the

@@ -14,6 +14,7 @@ mod discovery;
 mod hostile;
 mod modules;
 mod providers;
+mod tokens;
 mod wire;
 
 use opendepot_tests::fixture::NAMESPACE;

@@ -17,17 +17,8 @@ pub enum JobError {
     #[error(transparent)]
     Actor(crate::Error),
     /// The source could not be had.
-    #[error("{message}")]
-    Source {
-        /// What it means.
-        kind: Kind,
-        /// The condition reason.
-        reason: &'static str,
-        /// In words.
-        message: String,
-        /// Seconds that the source asked us to wait.
-        retry_after_seconds: Option<u64>,
-    },
+    #[error(transparent)]
+    Source(#[from] opendepot_upstream::Error),
     /// The archive was not accepted.
     #[error(transparent)]
     Archive(#[from] opendepot_archive::Error),
@@ -57,11 +48,6 @@ pub enum JobError {
 }
 
 impl JobError {
-    /// A failure of a local source.
-    pub(super) fn source(kind: Kind, reason: &'static str, message: String) -> Self {
-        Self::Source { kind, reason, message, retry_after_seconds: None }
-    }
-
     /// What the failure means.
     #[must_use]
     pub fn kind(&self) -> Kind {
@@ -69,7 +55,7 @@ impl JobError {
             Self::Busy => Kind::Busy,
             Self::Panicked => Kind::Internal,
             Self::Actor(error) => error.kind(),
-            Self::Source { kind, .. } => *kind,
+            Self::Source(error) => error.kind(),
             Self::Archive(error) => error.kind(),
             Self::Transfer(error) => error.kind(),
             Self::Storage(error) => error.kind,
@@ -85,7 +71,7 @@ impl JobError {
             Self::Busy => "Busy",
             Self::Panicked => "InternalError",
             Self::Actor(_) => "Waiting",
-            Self::Source { reason, .. } => reason,
+            Self::Source(error) => error.reason(),
             Self::Archive(error) => match error.reason() {
                 same @ ("UnsafePath" | "TooLarge" | "InternalError") => same,
                 "MissingSubdirectory" | "EmptyModule" => "SourceInvalid",
@@ -112,7 +98,7 @@ impl JobError {
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
-            Self::Source { retry_after_seconds, .. } => *retry_after_seconds,
+            Self::Source(error) => error.retry_after_seconds(),
             _ => None,
         }
     }

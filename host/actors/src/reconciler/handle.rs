@@ -98,6 +98,12 @@ impl ReconcilerHandle {
         self.call(ProbeArtifact { record, artifact }, STORE_DEADLINE).await
     }
 
+    /// Changes of how the actor fares.
+    #[must_use]
+    pub fn watch_health(&self) -> tokio::sync::watch::Receiver<Health> {
+        self.mailbox.supervised().watch_health()
+    }
+
     /// How the actor fares.
     #[must_use]
     pub fn health(&self) -> Health {

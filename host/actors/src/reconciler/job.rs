@@ -178,7 +178,7 @@ impl Workshop {
         blocking(move |cancel| {
             let mut output = new_temp(&temp_dir)?;
             let input = match &taken {
-                Taken::Folder { path, .. } => ModuleInput::Folder(path),
+                Taken::Folder { folder, .. } => ModuleInput::Folder(folder.path()),
                 Taken::File { file, .. } => ModuleInput::Archive { file, wrapper: Wrapper::Strip },
             };
             let package = opendepot_archive::package_module(

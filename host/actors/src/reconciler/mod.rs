@@ -13,7 +13,7 @@ mod state;
 pub use handle::{ReconcilerHandle, ReconcilerOptions};
 pub use failure::JobError;
 pub use job::{Fetched, ModuleOrigin, Origin, ProviderOrigin, SourceIdentity, Workshop};
-pub use source::Sources;
+pub use source::{Progress, SourceOptions, Sources};
 
 use crate::supervisor::ExitGuard;
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture, WrapFuture as _};

@@ -87,6 +87,12 @@ impl RegistryHandle {
         self.catalog.load().generation > 0
     }
 
+    /// Changes of how the actor fares.
+    #[must_use]
+    pub fn watch_health(&self) -> tokio::sync::watch::Receiver<Health> {
+        self.mailbox.supervised().watch_health()
+    }
+
     /// How the actor fares.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -205,6 +205,26 @@ fn archives_with_two_readings_are_refused() {
             "entry that the directory leaves out",
             good.clone().set16(end + 8, 1).set16(end + 10, 1).bytes,
         ),
+        ("entry that the directory passes over", {
+            let mut zip = zip(&[spec(), Spec::new("hidden.tf", b"x"), Spec::new("z", b"")]);
+            let (from, to) = (zip.centrals[1], zip.centrals[2]);
+            let (end, size) = (zip.end, zip.get32(zip.end + 12));
+            let left = size - (to - from) as u32;
+            zip = zip
+                .set16(end + 8, 2)
+                .set16(end + 10, 2)
+                .set32(end + 12, left);
+            zip.bytes.drain(from..to);
+            zip.bytes
+        }),
+        ("prepended data that the offsets allow for", {
+            let mut zip = two();
+            for at in [zip.centrals[0] + 42, zip.centrals[1] + 42, zip.end + 16] {
+                let offset = zip.get32(at) + 8;
+                zip = zip.set32(at, offset);
+            }
+            [b"PK\x03\x04junk", &zip.bytes[..]].concat()
+        }),
         (
             "directory shorter than its count",
             good.clone().set16(end + 8, 3).set16(end + 10, 3).bytes,

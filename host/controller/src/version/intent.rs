@@ -22,11 +22,14 @@ pub(crate) struct Intent {
     pub(crate) digest: String,
 }
 
-/// Why a Version cannot be worked on as it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) reason: Reason,
-    pub(crate) message: String,
+/// Why an object cannot be worked on as it is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The condition reason.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
 }
 
 impl Refusal {
@@ -53,7 +56,10 @@ pub(crate) fn owner(version: &Version) -> Option<(ArtifactKind, String, String)>
 }
 
 /// Which artifact a Version stands for, and the name of its config.
-pub(crate) fn identity(version: &Version) -> Result<(ArtifactId, ConfigName), Refusal> {
+///
+/// # Errors
+/// [`Refusal`] when the spec does not say.
+pub fn identity(version: &Version) -> Result<(ArtifactId, ConfigName), Refusal> {
     let spec = &version.spec;
     if spec.has_both_refs() {
         return Err(Refusal::new(Reason::BothRefsSet, crds::SYNC_BOTH_REFS));

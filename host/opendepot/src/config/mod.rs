@@ -7,8 +7,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use file::{Archives, FileConfig, Jobs, Plugins, Upstream};
-pub use settle::{Settled, Source};
+pub use file::FileConfig;
+pub use settle::Settled;
 
 use crate::cli::ServeArgs;
 use opendepot_crds::StorageConfig;

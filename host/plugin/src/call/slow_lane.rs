@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// As many as there are cores in the smallest supported machine.
 const NUM_THREADS: usize = 2;
 /// Below what serves requests, above background work of the machine.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 pub(crate) struct SlowLane {
     /// `None` only while being dropped.

@@ -4,7 +4,7 @@ use crate::guests::{self, ALLOW, auth};
 use crate::support::{Site, subject, targets};
 use opendepot_domain::seam::AccessPolicy as _;
 use opendepot_domain::{Action, Decision};
-use opendepot_plugin::PluginHost;
+use opendepot_plugin::{Limits, PluginHost};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ async fn ask(host: &PluginHost) -> Decision {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_looper_ends_at_its_deadline() {
     let mut site = Site::new();
+    site.config.limits.auth_timeout = Limits::default().auth_timeout;
     site.plugin("loops", "auth", &auth(guests::LOOP));
     let host = site.host().await;
     let mut elapsed = Vec::new();
@@ -62,7 +63,7 @@ async fn loopers_leave_the_threads_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_pool_is_busy_soon_and_frees_itself() {
+async fn a_full_pool_is_busy_soon() {
     let mut site = Site::new();
     site.config.limits.num_instances = 1;
     site.config.limits.auth_timeout = Duration::from_secs(20);
@@ -72,43 +73,24 @@ async fn a_full_pool_is_busy_soon_and_frees_itself() {
         let host = host.clone();
         async move { ask(&host).await }
     });
-    // Either call may get the slot; exactly one must be told that there is none.
-    let other = tokio::time::timeout(Duration::from_secs(10), ask(&host));
-    let (busy, rest) = match futures_race(holder, other).await {
-        Race::Holder(decision) => (decision, None),
-        Race::Other(decision, holder) => (decision, Some(holder)),
+    // Whichever call comes second is told soon that there is no slot; the first one loops on.
+    let started = Instant::now();
+    let mut other = tokio::spawn({
+        let host = host.clone();
+        async move { ask(&host).await }
+    });
+    let mut holder = holder;
+    let busy = tokio::select! {
+        decision = &mut holder => decision.unwrap(),
+        decision = &mut other => decision.unwrap(),
     };
     assert!(
         matches!(&busy, Decision::Deny(reason) if reason.contains("no instance was free")),
         "{busy:?}"
     );
-    if let Some(holder) = rest {
-        holder.abort();
-        let _ = holder.await;
-    }
-    // The dropped call gives its slot back at its next epoch.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut site = Site::new();
-    site.plugin("allows", "auth", &auth(ALLOW));
-    let fresh = site.host().await;
-    while ask(&fresh).await != Decision::Allow {
-        assert!(Instant::now() < deadline);
-    }
-}
-
-enum Race {
-    Holder(Decision),
-    Other(Decision, tokio::task::JoinHandle<Decision>),
-}
-
-async fn futures_race(
-    mut holder: tokio::task::JoinHandle<Decision>,
-    other: impl Future<Output = Result<Decision, tokio::time::error::Elapsed>>,
-) -> Race {
-    tokio::select! {
-        decision = &mut holder => Race::Holder(decision.unwrap()),
-        decision = other => Race::Other(decision.unwrap(), holder),
-    }
+    assert!(started.elapsed() < Duration::from_secs(2));
+    holder.abort();
+    other.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,7 +99,7 @@ async fn callers_that_leave_give_their_slots_back() {
     site.config.limits.num_instances = 4;
     site.config.limits.auth_timeout = Duration::from_secs(60);
     site.config.limits.wait_timeout = Duration::from_secs(5);
-    // Loops only for the caller that is being downloaded for; else allows.
+    // Loops for two targets, allows one.
     site.plugin(
         "sometimes",
         "auth",
@@ -198,12 +180,12 @@ async fn guest_logs_are_escaped_labelled_and_bounded() {
     // bytes across the boundary are bounded a call of the host function.
     let flood = format!(
         "(loop $more {} (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $more (i32.lt_u (local.get $i) (i32.const 900)))) {ALLOW}",
-        write(1, 3000, 60_000)
+        write(1, 5000, 60_000)
     );
     let (decision, text) = logged(&flood).await;
+    assert_eq!(decision, Decision::Allow);
     assert!(text.len() < 64 << 10, "{} bytes", text.len());
     assert!(text.contains("log budget"), "the cut is visible");
-    drop(decision);
 }
 
 #[tokio::test]

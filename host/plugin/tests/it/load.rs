@@ -42,7 +42,7 @@ async fn a_broken_plugin_poisons_only_itself() {
         ("large-memory", "auth", guests::component("auth", &guests::auth_module_with(
             r#"(memory (export "memory") 65536)"#, "(i32.const 1024)", ALLOW)), "memory"),
         ("many-memories", "auth", guests::component("auth", &guests::auth_module_with(
-            &format!(r#"(memory (export "memory") 2) {}"#, "(memory 1)".repeat(100)),
+            &format!(r#"(memory (export "memory") 2) {}"#, "(memory 1)".repeat(50)),
             "(i32.const 1024)", ALLOW)), "memor"),
         ("large-table", "auth", guests::component("auth", &guests::auth_module_with(
             r#"(memory (export "memory") 2) (table 10000000 funcref)"#,

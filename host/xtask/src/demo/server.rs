@@ -1,6 +1,7 @@
 //! The server of a demo: started, waited for, stopped.
 
 use super::stage::Stage;
+use crate::http;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -48,7 +49,7 @@ impl Server {
 
     /// Waits until it is ready and everything on the stage is published.
     pub(super) async fn wait_published(&mut self, stage: &Stage) -> Result<()> {
-        let plain = reqwest_client(None)?;
+        let plain = http::client(None)?;
         let ready = format!("http://{}/readyz?verbose", stage.admin_address());
         self.poll(READY_WITHIN, "ready", async || {
             let answer = plain.get(&ready).send().await?;
@@ -59,7 +60,7 @@ impl Server {
             Ok(())
         })
         .await?;
-        let client = reqwest_client(Some(&stage.ca()))?;
+        let client = http::client(Some(&stage.ca()))?;
         for (path, pointer, count) in stage.lists() {
             let url = format!("https://{}{path}", stage.address());
             self.poll(PUBLISHED_WITHIN, path, async || {
@@ -147,18 +148,4 @@ impl Drop for Server {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
-}
-
-/// A client that uses no proxy and trusts `ca` alone.
-pub(crate) fn reqwest_client(ca: Option<&Path>) -> Result<reqwest::Client> {
-    // An error means that it is installed already.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(10));
-    if let Some(ca) = ca {
-        let pem = fs::read(ca).with_context(|| format!("cannot read `{}`", ca.display()))?;
-        builder = builder.tls_certs_only([reqwest::Certificate::from_pem(&pem)?]);
-    }
-    Ok(builder.build()?)
 }

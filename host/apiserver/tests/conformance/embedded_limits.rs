@@ -1,0 +1,351 @@
+//! Bounds of the embedded server that a cluster does not have, or not at a size that a test can
+//! reach.
+
+use crate::support::{Fixture, definition, object, options, refused, widget, within};
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::ResourceExt as _;
+use kube::api::{
+    Api, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
+use opendepot_apiserver::{Embedded, Error, Options};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+fn widgets(embedded: &Embedded) -> Api<DynamicObject> {
+    Api::namespaced_with(embedded.client("default"), "default", &widget())
+}
+
+async fn create(api: &Api<DynamicObject>, name: &str) -> DynamicObject {
+    api.create(
+        &PostParams::default(),
+        &object(name, json!({"type": "module"})),
+    )
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_revision_that_history_lost_is_gone() {
+    let embedded = Embedded::open(Options {
+        watch_history: 5,
+        ..options()
+    })
+    .unwrap();
+    let api = widgets(&embedded);
+    let first = create(&api, "first").await.resource_version().unwrap();
+    let open = api
+        .watch(&WatchParams::default(), &first)
+        .await
+        .unwrap()
+        .boxed();
+    for number in 0..10 {
+        create(&api, &format!("w{number}")).await;
+    }
+    // Both a new watch and one that never read are told, and end.
+    for stream in [
+        open,
+        api.watch(&WatchParams::default(), &first)
+            .await
+            .unwrap()
+            .boxed(),
+    ] {
+        let events: Vec<_> = within(stream.try_collect()).await.unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(
+            matches!(&events[0], WatchEvent::Error(status) if status.code == 410 && status.reason == "Expired")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_restart_forgets_history_but_not_the_present() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let with_path = || Options {
+        path: Some(path.clone()),
+        ..options()
+    };
+    let embedded = Embedded::open(with_path()).unwrap();
+    let old = create(&widgets(&embedded), "a")
+        .await
+        .resource_version()
+        .unwrap();
+    let last = create(&widgets(&embedded), "b")
+        .await
+        .resource_version()
+        .unwrap();
+    embedded.shutdown();
+    let embedded = Embedded::open(with_path()).unwrap();
+    let api = widgets(&embedded);
+    let mut stale = api
+        .watch(&WatchParams::default(), &old)
+        .await
+        .unwrap()
+        .boxed();
+    let event = within(stream_next(&mut stale)).await;
+    assert!(matches!(event, Some(WatchEvent::Error(status)) if status.code == 410));
+    let mut current = api
+        .watch(&WatchParams::default(), &last)
+        .await
+        .unwrap()
+        .boxed();
+    create(&api, "c").await;
+    assert!(
+        matches!(within(stream_next(&mut current)).await, Some(WatchEvent::Added(object)) if object.name_any() == "c")
+    );
+    // A revision of another store is not waited for.
+    let mut ahead = api.watch(&WatchParams::default(), "999999").await;
+    let is_refused = match &mut ahead {
+        Err(kube::Error::Api(status)) => status.code == 410,
+        _ => false,
+    };
+    assert!(is_refused);
+}
+
+async fn stream_next<S>(stream: &mut S) -> Option<WatchEvent<DynamicObject>>
+where
+    S: futures::Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Unpin,
+{
+    stream.try_next().await.unwrap()
+}
+
+#[tokio::test]
+async fn shutdown_ends_watches() {
+    let embedded = Embedded::open(options()).unwrap();
+    let stream = widgets(&embedded)
+        .watch(&WatchParams::default(), "0")
+        .await
+        .unwrap();
+    embedded.shutdown();
+    let events: Vec<_> = within(stream.try_collect()).await.unwrap();
+    assert!(events.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bookmarks_come_within_a_minute() {
+    let embedded = Embedded::open(options()).unwrap();
+    let stream = widgets(&embedded)
+        .watch(&WatchParams::default(), "0")
+        .await
+        .unwrap();
+    let mut stream = stream.boxed();
+    let before = tokio::time::Instant::now();
+    let event = stream.try_next().await.unwrap();
+    assert!(matches!(event, Some(WatchEvent::Bookmark(_))));
+    assert!(before.elapsed() <= Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn concurrent_writers_lose_nothing() {
+    let embedded = Embedded::open(options()).unwrap();
+    let api = widgets(&embedded);
+    create(&api, "shared").await;
+    let start = api
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .metadata
+        .resource_version
+        .unwrap();
+    let writers = (0..8).map(|writer| {
+        let api = api.clone();
+        tokio::spawn(async move {
+            for number in 0..20 {
+                create(&api, &format!("w{writer}-{number}")).await;
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let stream = api.watch(&WatchParams::default(), &start).await.unwrap();
+    let events: Vec<_> = within(stream.take(160).try_collect()).await.unwrap();
+    let mut versions = Vec::new();
+    for event in events {
+        let WatchEvent::Added(object) = event else {
+            panic!("{event:?}")
+        };
+        versions.push(object.resource_version().unwrap().parse::<u64>().unwrap());
+    }
+    assert_eq!(versions.len(), 160);
+    assert!(
+        versions.windows(2).all(|pair| pair[0] < pair[1]),
+        "in order, each once"
+    );
+}
+
+#[tokio::test]
+async fn server_side_apply_is_refused_by_name() {
+    let fixture = Fixture::new().await;
+    if std::env::var_os("OPENDEPOT_CONFORMANCE_KUBECONFIG").is_some() {
+        return;
+    }
+    let apply = Patch::Apply(object("a", json!({"type": "module"})));
+    let status = refused(
+        fixture
+            .widgets()
+            .patch("a", &PatchParams::apply("me"), &apply)
+            .await,
+    );
+    assert_eq!(
+        (status.code, status.reason.as_str()),
+        (415, "UnsupportedMediaType")
+    );
+    assert!(
+        status.message.contains("server-side apply"),
+        "{}",
+        status.message
+    );
+}
+
+#[tokio::test]
+async fn a_tighter_definition_does_not_lock_existing_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let embedded = Embedded::open(Options {
+        path: Some(path.clone()),
+        ..options()
+    })
+    .unwrap();
+    let api = widgets(&embedded);
+    api.create(
+        &PostParams::default(),
+        &object(
+            "a",
+            json!({"type": "module", "title": "old", "tags": ["x"]}),
+        ),
+    )
+    .await
+    .unwrap();
+    embedded.shutdown();
+    let mut tighter = serde_json::to_value(definition()).unwrap();
+    let spec =
+        &mut tighter["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    spec["properties"]["title"]["pattern"] = json!("^new$");
+    spec["properties"]["tags"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.all(t, t != 'x')", "message": "no x"}]);
+    let options = Options {
+        path: Some(path),
+        crds: vec![serde_json::from_value(tighter).unwrap()],
+        ..Options::default()
+    };
+    let embedded = Embedded::open(options).unwrap();
+    let api = widgets(&embedded);
+    let merge = |spec: serde_json::Value| {
+        let api = api.clone();
+        async move {
+            api.patch(
+                "a",
+                &PatchParams::default(),
+                &Patch::Merge(json!({"spec": spec})),
+            )
+            .await
+        }
+    };
+    merge(json!({"size": 4})).await.unwrap();
+    let status = refused(merge(json!({"title": "other"})).await);
+    assert!(status.message.contains("spec.title"), "{}", status.message);
+    let status = refused(merge(json!({"tags": ["x", "y"]})).await);
+    assert!(status.message.contains("no x"), "{}", status.message);
+    merge(json!({"title": "new", "tags": ["z"]})).await.unwrap();
+}
+
+#[tokio::test]
+async fn unusable_definitions_are_named() {
+    let broken = |pointer: &str, value: serde_json::Value| {
+        let mut crd = serde_json::to_value(definition()).unwrap();
+        *crd.pointer_mut(pointer).unwrap() = value;
+        let crds = vec![serde_json::from_value(crd).unwrap()];
+        Embedded::open(Options {
+            crds,
+            ..Options::default()
+        })
+        .unwrap_err()
+    };
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    for (error, words) in [
+        (
+            broken(&format!("{spec}/properties/title/pattern"), json!("(")),
+            "pattern",
+        ),
+        (
+            broken(
+                &format!("{spec}/x-kubernetes-validations/0/rule"),
+                json!("self..x"),
+            ),
+            "rule",
+        ),
+        (
+            broken("/spec/versions/0/served", json!(false)),
+            "served version",
+        ),
+        (broken("/spec/scope", json!("Galactic")), "Galactic"),
+    ] {
+        assert!(matches!(error, Error::Definition { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+/// Figures, printed with `--nocapture`; the bounds are for a debug build on a busy machine.
+#[tokio::test]
+#[ignore = "takes a while; run for figures"]
+async fn ten_thousand_objects() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let with_path = || Options {
+        path: Some(path.clone()),
+        ..options()
+    };
+    let embedded = Embedded::open(with_path()).unwrap();
+    let api = widgets(&embedded);
+    let body = "x".repeat(2_600);
+    let started = Instant::now();
+    let writers = (0..32).map(|writer| {
+        let (api, body) = (api.clone(), body.clone());
+        tokio::spawn(async move {
+            for number in (writer..10_000).step_by(32) {
+                let object = object(
+                    &format!("w{number:05}"),
+                    json!({"type": "module", "anything": {"body": body}}),
+                );
+                api.create(&PostParams::default(), &object).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    println!("wrote 10000 objects in {:?}", started.elapsed());
+    embedded.shutdown();
+    let started = Instant::now();
+    let embedded = Embedded::open(with_path()).unwrap();
+    println!("opened in {:?}", started.elapsed());
+    let api = widgets(&embedded);
+    let started = Instant::now();
+    let (mut token, mut count) = (None::<String>, 0);
+    loop {
+        let mut params = ListParams::default().limit(500);
+        params.continue_token = token;
+        let page = api.list(&params).await.unwrap();
+        count += page.items.len();
+        token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if token.is_none() {
+            break;
+        }
+    }
+    println!(
+        "listed {count} objects in pages of 500 in {:?}",
+        started.elapsed()
+    );
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        println!(
+            "{}",
+            status
+                .lines()
+                .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        );
+    }
+    assert_eq!(count, 10_000);
+}

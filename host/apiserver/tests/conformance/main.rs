@@ -1,0 +1,18 @@
+//! What an API server owes its clients, asked over `kube::Client`.
+//!
+//! By default each test opens an embedded control plane of its own. With
+//! `OPENDEPOT_CONFORMANCE_KUBECONFIG` the same questions go to that cluster, except those that
+//! only an embedded one can be asked (`embedded_*`). A cluster needs its controller manager for
+//! the collection of dependents.
+
+mod crud;
+mod deletion;
+mod discovery;
+mod embedded_crash;
+mod embedded_http;
+mod embedded_limits;
+mod fields;
+mod paging;
+mod schema;
+mod support;
+mod watching;

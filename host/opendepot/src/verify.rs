@@ -1,0 +1,169 @@
+//! `verify`: every stored artifact against what its Version records.
+
+use crate::config::Config;
+use crate::control;
+use crate::data::DataDir;
+use crate::paths;
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use opendepot_apiserver::{Embedded, Options};
+use opendepot_controller::seal;
+use opendepot_crds::{ANNOTATION_REQUESTED_AT, MANAGER_VERSION, Version};
+use opendepot_domain::seam::StorageDecisions as _;
+use opendepot_domain::{Artifact, ArtifactRecord, Kind, Operation};
+use opendepot_identity::{ArtifactKeys, SealState};
+use opendepot_plugin::{HostConfig, PluginHost};
+use opendepot_transfer::{Expected, Stores, StoresConfig};
+use serde_json::json;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What one artifact came to.
+enum Finding {
+    Whole,
+    Missing,
+    Damaged,
+    Unsealed,
+    Unreachable(String),
+}
+
+/// Runs the command: exit 0 when everything is whole.
+pub fn run(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(verify(config, repair))
+}
+
+async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
+    if !config.data_dir.is_dir() {
+        bail!("there is no data directory `{}`", config.data_dir.display());
+    }
+    let data = DataDir::at(&config.data_dir);
+    let client = match control::client(&data.socket()).await {
+        Some(client) => client,
+        None => {
+            let options = Options { path: Some(data.store()), crds: opendepot_crds::all(), watch_history: 16 };
+            Embedded::open(options)?.client("default")
+        }
+    };
+    let keys = data.artifact_keys(&config)?;
+    let plugins = PluginHost::load(HostConfig {
+        entries: config.plugins.clone(),
+        builtin_dir: paths::builtin_plugins()?,
+        plugin_dirs: config.plugin_dirs.clone(),
+        policy: config.plugin_policy.clone(),
+        limits: opendepot_plugin::Limits::default(),
+        filesystem_root: config.filesystem_root.clone(),
+    })
+    .await?;
+    let stores = Stores::open(StoresConfig::new(&config.filesystem_root))?;
+    let api: Api<Version> = Api::all(client.clone());
+    let versions = api.list(&ListParams::default()).await.context("cannot list the versions")?.items;
+    let bar = progress(&versions);
+    let verifier = Verifier { keys, plugins, stores, bar: bar.clone() };
+    let (mut num_whole, mut num_bad) = (0_usize, 0_usize);
+    for version in versions.iter().filter(|version| recorded(version).is_some()) {
+        let name = format!("{}/{}", version.namespace().unwrap_or_default(), version.name_any());
+        let finding = verifier.look(version).await;
+        let (label, must_repair) = match &finding {
+            Finding::Whole => {
+                num_whole += 1;
+                continue;
+            }
+            Finding::Missing => ("missing".to_owned(), true),
+            Finding::Damaged => ("damaged".to_owned(), true),
+            Finding::Unsealed => ("its record carries no valid seal".to_owned(), true),
+            Finding::Unreachable(reason) => (format!("cannot be read: {reason}"), false),
+        };
+        num_bad += 1;
+        bar.suspend(|| eprintln!("{name}: {label}"));
+        if repair && must_repair {
+            verifier.repair(version, &finding, &client).await.with_context(|| format!("cannot repair `{name}`"))?;
+            bar.suspend(|| eprintln!("{name}: asked the registry to sync it again"));
+        }
+    }
+    bar.finish_and_clear();
+    crate::say(&format!("{num_whole} whole, {num_bad} not\n"))?;
+    Ok(if num_bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn recorded(version: &Version) -> Option<ArtifactRecord> {
+    ArtifactRecord::try_from(version.status.as_ref()?.artifact.as_ref()?).ok()
+}
+
+/// A bar over all bytes, drawn when a terminal watches.
+fn progress(versions: &[Version]) -> ProgressBar {
+    let total = versions.iter().filter_map(recorded).map(|record| record.size).sum();
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template("verifying {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+struct Verifier {
+    keys: Arc<ArtifactKeys>,
+    plugins: PluginHost,
+    stores: Stores,
+    bar: ProgressBar,
+}
+
+impl Verifier {
+    async fn look(&self, version: &Version) -> Finding {
+        let Some(record) = recorded(version) else { return Finding::Whole };
+        if seal::check(&self.keys, version) == SealState::Invalid {
+            return Finding::Unsealed;
+        }
+        self.bar.set_message(version.name_any());
+        let plan = match self.plan(version, &record, Operation::Get).await {
+            Ok(plan) => plan,
+            Err(reason) => return Finding::Unreachable(reason),
+        };
+        let expected = Expected { size: record.size, sha256: record.sha256 };
+        let before = self.bar.position();
+        let result = self.stores.verify(&plan, expected, &|done| self.bar.set_position(before + done)).await;
+        self.bar.set_position(before + record.size);
+        match result {
+            Ok(()) => Finding::Whole,
+            Err(error) if error.kind() == Kind::NotFound => Finding::Missing,
+            Err(error) if error.kind() == Kind::Corrupt => Finding::Damaged,
+            Err(error) => Finding::Unreachable(error.to_string()),
+        }
+    }
+
+    async fn plan(
+        &self,
+        version: &Version,
+        record: &ArtifactRecord,
+        operation: Operation,
+    ) -> Result<opendepot_domain::Transfer, String> {
+        let (id, config_name) = opendepot_controller::identity(version).map_err(|refusal| refusal.to_string())?;
+        let artifact = Artifact {
+            id,
+            config_name,
+            file_name: record.file_name.clone(),
+            media_type: record.media_type.clone(),
+            size: record.size,
+            sha256: record.sha256,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        self.plugins.plan(record, &artifact, operation, now).await.map_err(|error| error.to_string())
+    }
+
+    /// Removes damaged bytes, so that the create-only put can succeed, and asks for a sync; an
+    /// administrator's `--repair` adopts a record without our seal by syncing it anew.
+    async fn repair(&self, version: &Version, finding: &Finding, client: &kube::Client) -> anyhow::Result<()> {
+        if let (Finding::Damaged, Some(record)) = (finding, recorded(version)) {
+            let plan = self.plan(version, &record, Operation::Delete).await.map_err(anyhow::Error::msg)?;
+            self.stores.delete(&plan).await?;
+        }
+        let api: Api<Version> = Api::namespaced(client.clone(), &version.namespace().unwrap_or_default());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let patch = json!({ "metadata": { "annotations": { ANNOTATION_REQUESTED_AT: opendepot_crds::rfc3339(now) } } });
+        let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
+        api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+}
