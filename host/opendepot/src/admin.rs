@@ -14,18 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that health depends on.
-pub struct Observer {
-    pub telemetry: Arc<Telemetry>,
-    pub api: ApiState,
-    pub feed: Feed,
-    pub registry: RegistryHandle,
-    pub reconciler: ReconcilerHandle,
-    pub scanner: ScannerHandle,
-    pub plugins: PluginHost,
-    pub public_keys: Vec<PublicKey>,
-    pub signing_problem: Option<String>,
-    pub limits: Value,
-    pub serves_registry: bool,
+pub(crate) struct Observer {
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) api: ApiState,
+    pub(crate) feed: Feed,
+    pub(crate) registry: RegistryHandle,
+    pub(crate) reconciler: ReconcilerHandle,
+    pub(crate) scanner: ScannerHandle,
+    pub(crate) plugins: PluginHost,
+    pub(crate) public_keys: Vec<PublicKey>,
+    pub(crate) signing_problem: Option<String>,
+    pub(crate) limits: Value,
+    pub(crate) serves_registry: bool,
 }
 
 fn check(name: &'static str, is_required: bool, problem: Option<String>) -> Check {
@@ -130,6 +130,6 @@ impl Admin for Observer {
 }
 
 /// The advertised keys as package documents list them.
-pub fn key_documents(keys: &[PublicKey], source_url: Option<&String>) -> Vec<SigningKeyDocument> {
+pub(crate) fn key_documents(keys: &[PublicKey], source_url: Option<&String>) -> Vec<SigningKeyDocument> {
     keys.iter().map(|key| SigningKeyDocument::new(key, source_url.cloned())).collect()
 }

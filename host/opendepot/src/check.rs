@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 /// Prints YAML: settled values with their source behind them, then the file's sections.
-pub fn print(settled: &Settled) -> anyhow::Result<ExitCode> {
+pub(crate) fn print(settled: &Settled) -> anyhow::Result<ExitCode> {
     let mut text = String::from("# effective configuration\n");
     for (key, value, source) in &settled.values {
         writeln!(text, "{key}: {value} # {source}")?;

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 /// with no other service. Everything that it keeps is under --data-dir.
 #[derive(Debug, Parser)]
 #[command(name = "opendepot", version, propagate_version = true, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What the binary does.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the registry and its controllers.
     Serve(Box<ServeArgs>),
     /// Print the effective configuration and where each value came from, and check it.
@@ -37,68 +37,68 @@ pub enum Command {
 /// camel-case key in the configuration file; a flag wins over the environment, the environment
 /// over the file.
 #[derive(Debug, Default, Clone, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// YAML configuration file.
     #[arg(long, env = "OPENDEPOT_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Address of the registry [default: 127.0.0.1:8080].
     #[arg(long, env = "OPENDEPOT_LISTEN", value_name = "ADDRESS")]
-    pub listen: Option<String>,
+    pub(crate) listen: Option<String>,
     /// Address of health, metrics and version [default: 127.0.0.1:8081].
     #[arg(long, env = "OPENDEPOT_ADMIN_LISTEN", value_name = "ADDRESS")]
-    pub admin_listen: Option<String>,
+    pub(crate) admin_listen: Option<String>,
     /// Base of the URLs in answers; without it they are path-absolute, which clients resolve.
     #[arg(long, env = "OPENDEPOT_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
+    pub(crate) public_url: Option<String>,
     /// Everything that is kept: store, artifacts, keys, temp files [default: ./opendepot-data].
     #[arg(long, env = "OPENDEPOT_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Folder of YAML resources to apply and watch.
     #[arg(long, env = "OPENDEPOT_MANIFESTS", value_name = "DIR")]
-    pub manifests: Option<PathBuf>,
+    pub(crate) manifests: Option<PathBuf>,
     /// Whether removing a resource from the manifests folder deletes it.
     #[arg(long, env = "OPENDEPOT_MANIFESTS_PRUNE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub manifests_prune: Option<bool>,
+    pub(crate) manifests_prune: Option<bool>,
     /// Only this namespace is watched and served [default: all].
     #[arg(long, env = "OPENDEPOT_WATCH_NAMESPACE", value_name = "NAMESPACE")]
-    pub watch_namespace: Option<String>,
+    pub(crate) watch_namespace: Option<String>,
     /// Controllers that run here, comma-separated: module, provider, version; empty for none
     /// [default: all].
     #[arg(long, env = "OPENDEPOT_CONTROLLERS", value_name = "LIST")]
-    pub controllers: Option<String>,
+    pub(crate) controllers: Option<String>,
     /// Whether this process answers the registry [default: true].
     #[arg(long, env = "OPENDEPOT_SERVE_REGISTRY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub serve_registry: Option<bool>,
+    pub(crate) serve_registry: Option<bool>,
     /// Folder whose subfolders are plugins; repeatable [default: DATA_DIR/plugins].
     #[arg(long = "plugin-dir", env = "OPENDEPOT_PLUGIN_DIR", value_delimiter = ',', value_name = "DIR")]
-    pub plugin_dirs: Option<Vec<PathBuf>>,
+    pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
     /// Root of the filesystem backend [default: DATA_DIR/artifacts].
     #[arg(long, env = "OPENDEPOT_FILESYSTEM_MOUNT_PATH", value_name = "DIR")]
-    pub filesystem_mount_path: Option<PathBuf>,
+    pub(crate) filesystem_mount_path: Option<PathBuf>,
     /// PEM certificate chain; with --tls-cert-key the registry speaks TLS.
     #[arg(long, env = "OPENDEPOT_TLS_CERT_PATH", value_name = "FILE")]
-    pub tls_cert_path: Option<PathBuf>,
+    pub(crate) tls_cert_path: Option<PathBuf>,
     /// PEM private key of the certificate.
     #[arg(long, env = "OPENDEPOT_TLS_CERT_KEY", value_name = "FILE")]
-    pub tls_cert_key: Option<PathBuf>,
+    pub(crate) tls_cert_key: Option<PathBuf>,
     /// TLS with a development CA made under DATA_DIR/tls; clients trust DATA_DIR/tls/ca.pem.
     #[arg(long, env = "OPENDEPOT_DEV_TLS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub dev_tls: Option<bool>,
+    pub(crate) dev_tls: Option<bool>,
     /// Answer everybody without a credential, wherever they come from.
     #[arg(long, env = "OPENDEPOT_ANONYMOUS_AUTH", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub anonymous_auth: Option<bool>,
+    pub(crate) anonymous_auth: Option<bool>,
     /// What is logged: a level, or tracing directives such as `info,opendepot::request=warn`
     /// [default: info].
     #[arg(long, env = "OPENDEPOT_LOG_LEVEL", value_name = "DIRECTIVES")]
-    pub log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
     /// `json` or `text` [default: text on a terminal, else json].
     #[arg(long, env = "OPENDEPOT_LOG_FORMAT", value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
 }
 
 /// `opendepot token …`.
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Create a token and print it, once. Only its digest is kept.
     Create {
         /// The token's name.
@@ -133,30 +133,30 @@ pub enum TokenCommand {
 
 /// Where the token file is.
 #[derive(Debug, Clone, Args)]
-pub struct TokenFileArgs {
+pub(crate) struct TokenFileArgs {
     /// The data directory, whose tokens.yaml it is.
     #[arg(long, env = "OPENDEPOT_DATA_DIR", default_value = "./opendepot-data", value_name = "DIR")]
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// The token file itself.
     #[arg(long, value_name = "FILE")]
-    pub tokens_file: Option<PathBuf>,
+    pub(crate) tokens_file: Option<PathBuf>,
 }
 
 impl TokenFileArgs {
     /// The file named, or the data directory's.
     #[must_use]
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.tokens_file.clone().unwrap_or_else(|| self.data_dir.join("tokens.yaml"))
     }
 }
 
 /// Flags of `verify`.
 #[derive(Debug, Clone, Args)]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// Fetch again what is missing or damaged, and adopt records whose seal is not ours.
     #[arg(long)]
-    pub repair: bool,
+    pub(crate) repair: bool,
     /// The flags that the registry runs with.
     #[command(flatten)]
-    pub serve: ServeArgs,
+    pub(crate) serve: ServeArgs,
 }

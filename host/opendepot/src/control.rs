@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt as _};
 const MAX_BODY_BYTES: usize = 4 << 20;
 
 /// Listens for the other commands.
-pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     // The store's lock says that no other process owns this socket.
     match std::fs::remove_file(path) {
         Ok(()) => {}
@@ -35,7 +35,7 @@ pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 }
 
 /// Answers until `shutdown`.
-pub async fn serve(listener: UnixListener, embedded: Embedded, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn serve(listener: UnixListener, embedded: Embedded, shutdown: impl Future<Output = ()>) {
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -61,7 +61,7 @@ pub async fn serve(listener: UnixListener, embedded: Embedded, shutdown: impl Fu
 }
 
 /// A client of the running process; nothing when none runs.
-pub async fn client(path: &Path) -> Option<kube::Client> {
+pub(crate) async fn client(path: &Path) -> Option<kube::Client> {
     UnixStream::connect(path).await.ok()?;
     Some(kube::Client::new(Dialer { path: path.to_owned() }, "default"))
 }

@@ -15,13 +15,13 @@ use crate::config::{Config, TlsMode};
 
 /// Paths under the data directory.
 #[derive(Clone, Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     root: PathBuf,
 }
 
 impl DataDir {
     /// Creates the directory (0700) and what belongs in it.
-    pub fn create(root: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(root: &Path) -> anyhow::Result<Self> {
         private_folder(root)?;
         let root = fs::canonicalize(root).with_context(|| format!("cannot use `{}`", root.display()))?;
         let data = Self { root };
@@ -36,19 +36,19 @@ impl DataDir {
     }
 
     /// Names the directory without touching it.
-    pub fn at(root: &Path) -> Self {
+    pub(crate) fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.root.join("control.redb")
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.root.join("control.sock")
     }
 
-    pub fn temp(&self) -> PathBuf {
+    pub(crate) fn temp(&self) -> PathBuf {
         self.root.join("tmp")
     }
 
@@ -57,7 +57,7 @@ impl DataDir {
     }
 
     /// The keys of capabilities and seals.
-    pub fn artifact_keys(&self, config: &Config) -> anyhow::Result<Arc<ArtifactKeys>> {
+    pub(crate) fn artifact_keys(&self, config: &Config) -> anyhow::Result<Arc<ArtifactKeys>> {
         let keys = match &config.file.artifacts.key_file {
             Some(path) => ArtifactKeys::load(path)?,
             None => ArtifactKeys::load_or_generate(&self.root.join("artifacts.key"))?,
@@ -66,7 +66,7 @@ impl DataDir {
     }
 
     /// The certificate of the public listener.
-    pub fn certificate(&self, config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
+    pub(crate) fn certificate(&self, config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
         Ok(match &config.tls {
             TlsMode::Off => None,
             TlsMode::Files { certificate, key } => Some(Certificate::load(certificate.clone(), key.clone())?),
@@ -80,19 +80,19 @@ impl DataDir {
 }
 
 /// The signing key, the public keys to advertise, and where users read about them.
-pub struct SigningKeys {
+pub(crate) struct SigningKeys {
     /// Signs; else the reason why nothing can be signed. Signed releases are served either way.
-    pub signer: Result<Arc<Signer>, String>,
+    pub(crate) signer: Result<Arc<Signer>, String>,
     /// The current public key first, then the retired.
-    pub public: Vec<PublicKey>,
+    pub(crate) public: Vec<PublicKey>,
     /// Shown in package documents.
-    pub source_url: Option<String>,
+    pub(crate) source_url: Option<String>,
 }
 
 impl DataDir {
     /// Loads the signing key: from the configuration, from the original's environment, or a
     /// generated one in the data directory.
-    pub fn signing_keys(&self, config: &Config) -> anyhow::Result<SigningKeys> {
+    pub(crate) fn signing_keys(&self, config: &Config) -> anyhow::Result<SigningKeys> {
         let signing = &config.file.signing;
         let variable = |name: &str| {
             std::env::var(format!("OPENDEPOT_PROVIDER_GPG_{name}")).ok().filter(|value| !value.trim().is_empty())

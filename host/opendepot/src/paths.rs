@@ -7,7 +7,7 @@ use std::path::PathBuf;
 ///
 /// # Errors
 /// When neither is there, with the command that builds them.
-pub fn builtin_plugins() -> anyhow::Result<PathBuf> {
+pub(crate) fn builtin_plugins() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let beside = executable.parent().map(|folder| folder.join("plugins"));
     let above = executable.parent().and_then(|folder| folder.parent()).map(|folder| folder.join("plugins"));

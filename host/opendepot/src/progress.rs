@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 const WORTH_SHOWING_BYTES: u64 = 4 << 20;
 
 /// What fetches report to.
-pub fn watcher() -> Progress {
+pub(crate) fn watcher() -> Progress {
     if !std::io::stderr().is_terminal() {
         return Arc::new(|_: &ArtifactId, _, _| {});
     }

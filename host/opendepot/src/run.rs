@@ -31,7 +31,7 @@ use url::Url;
 const WATCH_HISTORY: usize = 10_000;
 
 /// Runs the registry to its end.
-pub fn serve(config: Config) -> anyhow::Result<ExitCode> {
+pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = Arc::new(telemetry::install(&config.log_level, config.log_is_json)?);
     let runtime = Arc::new(Runtime::new().context("cannot start the runtime")?);
     let shared = Arc::clone(&runtime);

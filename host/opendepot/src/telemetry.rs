@@ -13,7 +13,7 @@ use tracing_subscriber::{Layer as _, fmt};
 const BUFFERED_LINES: usize = 16_384;
 
 /// Keeps the log writer alive; flushes on drop.
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     _writer: WorkerGuard,
     dropped: tracing_appender::non_blocking::ErrorCounter,
     counted: AtomicUsize,
@@ -24,7 +24,7 @@ pub struct Telemetry {
 ///
 /// # Errors
 /// When either was installed before, or the directives do not parse.
-pub fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Telemetry> {
+pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Telemetry> {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(BUFFERED_LINES).lossy(true).finish(std::io::stderr());
     let dropped = writer.error_counter();
@@ -47,7 +47,7 @@ pub fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Telemetry> 
 
 impl Telemetry {
     /// Prometheus text, process facts included.
-    pub fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let dropped = self.dropped.dropped_lines();
         let before = self.counted.swap(dropped, Ordering::Relaxed);
         metrics::counter!("opendepot_log_dropped_total").increment(dropped.saturating_sub(before) as u64);
@@ -56,7 +56,7 @@ impl Telemetry {
     }
 
     /// Folds histograms' samples; to be called now and then when nobody scrapes.
-    pub fn upkeep(&self) {
+    pub(crate) fn upkeep(&self) {
         self.metrics.run_upkeep();
     }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 /// Carries out one command on the token file.
-pub fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
         TokenCommand::Create { name, groups, expires_in_days, file } => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();

@@ -31,7 +31,7 @@ enum Finding {
 }
 
 /// Runs the command: exit 0 when everything is whole.
-pub fn run(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(verify(config, repair))
 }

@@ -19,9 +19,6 @@ mod merge;
 mod read;
 mod watch;
 
-#[cfg(test)]
-mod tests;
-
 pub use watch::run;
 
 use crate::Embedded;

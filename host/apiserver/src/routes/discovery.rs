@@ -51,18 +51,13 @@ pub(super) fn answer(registry: &Registry, page: &Page) -> Result<Value, ApiError
             Ok(value)
         }
         Page::Resources { group, version } => resources(registry, group, version),
-        Page::Definitions => {
-            let items: Vec<&Value> = registry.definitions.values().collect();
-            Ok(json!({
-                "kind": "CustomResourceDefinitionList", "apiVersion": "apiextensions.k8s.io/v1",
-                "metadata": {"resourceVersion": "1"}, "items": items,
-            }))
-        }
         Page::Definition(name) => registry
             .definitions
             .get(name)
             .cloned()
             .ok_or_else(ApiError::no_route),
+        // A list, answered in `definitions.rs`.
+        Page::Definitions => Err(ApiError::no_route()),
     }
 }
 

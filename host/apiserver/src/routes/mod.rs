@@ -1,5 +1,6 @@
 //! From HTTP requests to verbs, and back.
 
+mod definitions;
 mod delete;
 mod discovery;
 mod path;
@@ -96,6 +97,9 @@ where
         Target::Discovery(page) => {
             if call.method != Method::GET {
                 return Err(ApiError::method_not_allowed());
+            }
+            if page == path::Page::Definitions {
+                return definitions::list(store, &call);
             }
             discovery::answer(&store.shared.registry, &page)
                 .map(|value| json_response(StatusCode::OK, &value))

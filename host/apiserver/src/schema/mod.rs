@@ -12,9 +12,6 @@ mod format;
 mod prune;
 mod validate;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use field_error::FieldError;
 
 use compile::Node;

@@ -1,10 +1,10 @@
 //! What clients ask first.
 
-use crate::support::Fixture;
+use crate::support::{Fixture, within};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
 use kube::discovery::{Discovery, Scope, verbs};
-use kube::runtime::wait::{Condition as _, conditions};
+use kube::runtime::wait::{Condition as _, await_condition, conditions};
 
 #[tokio::test]
 async fn groups_kinds_and_verbs_are_found() {

@@ -1,12 +1,14 @@
 //! Bounds of the embedded server that a cluster does not have, or not at a size that a test can
 //! reach.
 
-use crate::support::{Fixture, definition, object, options, refused, widget, within};
+use crate::support::{definition, object, options, refused, widget, within};
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::{
     Api, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
+use kube::runtime::wait::{await_condition, conditions};
 use opendepot_apiserver::{Embedded, Error, Options};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -176,17 +178,12 @@ async fn concurrent_writers_lose_nothing() {
 
 #[tokio::test]
 async fn server_side_apply_is_refused_by_name() {
-    let fixture = Fixture::new().await;
-    if std::env::var_os("OPENDEPOT_CONFORMANCE_KUBECONFIG").is_some() {
-        return;
-    }
+    let embedded = Embedded::open(options()).unwrap();
     let apply = Patch::Apply(object("a", json!({"type": "module"})));
-    let status = refused(
-        fixture
-            .widgets()
-            .patch("a", &PatchParams::apply("me"), &apply)
-            .await,
-    );
+    let result = widgets(&embedded)
+        .patch("a", &PatchParams::apply("me"), &apply)
+        .await;
+    let status = refused(result);
     assert_eq!(
         (status.code, status.reason.as_str()),
         (415, "UnsupportedMediaType")
@@ -196,6 +193,52 @@ async fn server_side_apply_is_refused_by_name() {
         "{}",
         status.message
     );
+}
+
+/// While a kind is not served, nobody can say that an owner of it is gone.
+#[tokio::test]
+async fn what_lost_its_owner_is_collected_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let maps = |embedded: &Embedded| -> Api<ConfigMap> {
+        Api::namespaced(embedded.client("default"), "default")
+    };
+    let embedded = Embedded::open(Options {
+        path: Some(path.clone()),
+        ..Options::default()
+    })
+    .unwrap();
+    let map: ConfigMap =
+        serde_json::from_value(json!({"metadata": {"name": "m", "ownerReferences": [{
+            "apiVersion": "test.opendepot.defdev.io/v1", "kind": "Widget", "name": "gone",
+            "uid": "00000000-0000-0000-0000-000000000001",
+        }]}}))
+        .unwrap();
+    let map = maps(&embedded)
+        .create(&PostParams::default(), &map)
+        .await
+        .unwrap();
+    embedded.shutdown();
+    let embedded = Embedded::open(Options {
+        path: Some(path.clone()),
+        ..Options::default()
+    })
+    .unwrap();
+    assert_eq!(maps(&embedded).get("m").await.unwrap(), map);
+    embedded.shutdown();
+    let embedded = Embedded::open(Options {
+        path: Some(path),
+        ..options()
+    })
+    .unwrap();
+    let uid = map.uid().unwrap();
+    within(await_condition(
+        maps(&embedded),
+        "m",
+        conditions::is_deleted(&uid),
+    ))
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod discovery;
 mod embedded_crash;
 mod embedded_http;
 mod embedded_limits;
+mod embedded_manifests;
 mod fields;
 mod paging;
 mod schema;

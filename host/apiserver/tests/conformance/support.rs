@@ -11,17 +11,17 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Nothing here takes longer, also on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub struct Fixture {
-    pub client: Client,
-    pub namespace: String,
+pub(crate) struct Fixture {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
     /// Kept so that the store outlives the test.
     _embedded: Option<Embedded>,
 }
 
 impl Fixture {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (client, embedded) = match std::env::var("OPENDEPOT_CONFORMANCE_KUBECONFIG") {
             Ok(path) => (cluster(&path).await, None),
             Err(_) => {
@@ -49,18 +49,18 @@ impl Fixture {
         }
     }
 
-    pub fn widgets(&self) -> Api<DynamicObject> {
+    pub(crate) fn widgets(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &widget())
     }
 
-    pub async fn create(&self, name: &str, spec: Value) -> kube::Result<DynamicObject> {
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> kube::Result<DynamicObject> {
         self.widgets()
             .create(&PostParams::default(), &object(name, spec))
             .await
     }
 }
 
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         crds: vec![definition()],
         ..Options::default()
@@ -87,23 +87,23 @@ async fn cluster(path: &str) -> Client {
 }
 
 /// Fails the test when the future takes longer than anything should.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(DEADLINE, future)
         .await
         .expect("in time")
 }
 
-pub fn widget() -> ApiResource {
+pub(crate) fn widget() -> ApiResource {
     let kind = GroupVersionKind::gvk("test.opendepot.defdev.io", "v1", "Widget");
     ApiResource::from_gvk_with_plural(&kind, "widgets")
 }
 
-pub fn object(name: &str, spec: Value) -> DynamicObject {
+pub(crate) fn object(name: &str, spec: Value) -> DynamicObject {
     DynamicObject::new(name, &widget()).data(json!({ "spec": spec }))
 }
 
 /// The `Status` of a refusal.
-pub fn refused<T: std::fmt::Debug>(result: kube::Result<T>) -> kube::core::Status {
+pub(crate) fn refused<T: std::fmt::Debug>(result: kube::Result<T>) -> kube::core::Status {
     match result {
         Err(kube::Error::Api(status)) => *status,
         other => panic!("expected a refusal, got {other:?}"),
@@ -111,14 +111,14 @@ pub fn refused<T: std::fmt::Debug>(result: kube::Result<T>) -> kube::core::Statu
 }
 
 /// Waits until the object with this uid is gone.
-pub async fn gone(api: &Api<DynamicObject>, object: &DynamicObject) {
+pub(crate) async fn gone(api: &Api<DynamicObject>, object: &DynamicObject) {
     let (uid, name) = (object.uid().unwrap(), object.name_any());
     let wait = await_condition(api.clone(), &name, conditions::is_deleted(&uid));
     within(wait).await.unwrap();
 }
 
 /// Waits until the object is as `claim` says.
-pub async fn becomes(
+pub(crate) async fn becomes(
     api: &Api<DynamicObject>,
     name: &str,
     claim: impl Fn(&DynamicObject) -> bool,
@@ -129,7 +129,7 @@ pub async fn becomes(
     within(wait).await.unwrap().unwrap()
 }
 
-pub fn definition() -> CustomResourceDefinition {
+pub(crate) fn definition() -> CustomResourceDefinition {
     serde_json::from_value(json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

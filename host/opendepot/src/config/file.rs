@@ -10,67 +10,67 @@ use std::path::PathBuf;
 /// The whole file.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct FileConfig {
+pub(crate) struct FileConfig {
     /// `opendepot.defdev.io/v1alpha1`, when given.
-    pub api_version: Option<String>,
+    pub(crate) api_version: Option<String>,
     /// `Configuration`, when given.
-    pub kind: Option<String>,
-    pub listen: Option<String>,
-    pub admin_listen: Option<String>,
-    pub public_url: Option<String>,
-    pub data_dir: Option<PathBuf>,
-    pub manifests: Option<PathBuf>,
-    pub manifests_prune: Option<bool>,
-    pub watch_namespace: Option<String>,
-    pub controllers: Option<String>,
-    pub serve_registry: Option<bool>,
-    pub plugin_dirs: Option<Vec<PathBuf>>,
-    pub filesystem_mount_path: Option<PathBuf>,
-    pub tls_cert_path: Option<PathBuf>,
-    pub tls_cert_key: Option<PathBuf>,
-    pub dev_tls: Option<bool>,
-    pub anonymous_auth: Option<bool>,
-    pub log_level: Option<String>,
-    pub log_format: Option<String>,
-    pub auth: Auth,
-    pub sources: Sources,
-    pub storage: Storage,
-    pub modules: Modules,
-    pub artifacts: Artifacts,
-    pub signing: Signing,
-    pub scanning: Scanning,
-    pub plugins: Vec<PluginEntry>,
-    pub plugin_policy: Option<PluginPolicy>,
-    pub egress: Egress,
-    pub limits: Limits,
-    pub shutdown: Shutdown,
+    pub(crate) kind: Option<String>,
+    pub(crate) listen: Option<String>,
+    pub(crate) admin_listen: Option<String>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) manifests: Option<PathBuf>,
+    pub(crate) manifests_prune: Option<bool>,
+    pub(crate) watch_namespace: Option<String>,
+    pub(crate) controllers: Option<String>,
+    pub(crate) serve_registry: Option<bool>,
+    pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
+    pub(crate) filesystem_mount_path: Option<PathBuf>,
+    pub(crate) tls_cert_path: Option<PathBuf>,
+    pub(crate) tls_cert_key: Option<PathBuf>,
+    pub(crate) dev_tls: Option<bool>,
+    pub(crate) anonymous_auth: Option<bool>,
+    pub(crate) log_level: Option<String>,
+    pub(crate) log_format: Option<String>,
+    pub(crate) auth: Auth,
+    pub(crate) sources: Sources,
+    pub(crate) storage: Storage,
+    pub(crate) modules: Modules,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) signing: Signing,
+    pub(crate) scanning: Scanning,
+    pub(crate) plugins: Vec<PluginEntry>,
+    pub(crate) plugin_policy: Option<PluginPolicy>,
+    pub(crate) egress: Egress,
+    pub(crate) limits: Limits,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// Who callers are.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// The token file; naming it chooses the token-file mode.
-    pub tokens_file: Option<PathBuf>,
+    pub(crate) tokens_file: Option<PathBuf>,
 }
 
 /// Where artifacts come from.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Sources {
-    pub github: Github,
-    pub provider_registry: ProviderRegistry,
+pub(crate) struct Sources {
+    pub(crate) github: Github,
+    pub(crate) provider_registry: ProviderRegistry,
     /// Roots of absolute `source.path` folders.
-    pub allowed_paths: Vec<PathBuf>,
+    pub(crate) allowed_paths: Vec<PathBuf>,
 }
 
 /// GitHub and what speaks its API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Github {
-    pub api_url: String,
+pub(crate) struct Github {
+    pub(crate) api_url: String,
     /// A file that holds a token; without it requests are anonymous.
-    pub token_file: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 impl Default for Github {
@@ -82,11 +82,11 @@ impl Default for Github {
 /// The upstream provider registry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProviderRegistry {
-    pub url: String,
-    pub docs_api_url: String,
+pub(crate) struct ProviderRegistry {
+    pub(crate) url: String,
+    pub(crate) docs_api_url: String,
     /// Whether an upstream release must be signed.
-    pub require_signature: bool,
+    pub(crate) require_signature: bool,
 }
 
 impl Default for ProviderRegistry {
@@ -102,16 +102,16 @@ impl Default for ProviderRegistry {
 /// The backend of resources that name none.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Storage {
-    pub default: Option<StorageConfig>,
+pub(crate) struct Storage {
+    pub(crate) default: Option<StorageConfig>,
 }
 
 /// How modules are answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Modules {
-    pub direct_download: bool,
-    pub direct_download_max_bytes: u64,
+pub(crate) struct Modules {
+    pub(crate) direct_download: bool,
+    pub(crate) direct_download_max_bytes: u64,
 }
 
 impl Default for Modules {
@@ -123,58 +123,58 @@ impl Default for Modules {
 /// Capabilities and seals.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Artifacts {
+pub(crate) struct Artifacts {
     /// The keys: the first mints and seals, all verify. Made in the data dir when not named.
-    pub key_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Serve the original's bare links without a credential.
-    pub allow_unsigned: bool,
+    pub(crate) allow_unsigned: bool,
 }
 
 /// The OpenPGP key of releases.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Signing {
-    pub private_key_file: Option<PathBuf>,
-    pub passphrase_file: Option<PathBuf>,
+pub(crate) struct Signing {
+    pub(crate) private_key_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Public keys of earlier releases: stay advertised.
-    pub retired_public_key_files: Vec<PathBuf>,
-    pub source_url: Option<String>,
+    pub(crate) retired_public_key_files: Vec<PathBuf>,
+    pub(crate) source_url: Option<String>,
 }
 
 /// Scanning is not built yet; the key that scripts set is refused by name.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Scanning {
-    pub trivy_path: Option<PathBuf>,
+pub(crate) struct Scanning {
+    pub(crate) trivy_path: Option<PathBuf>,
 }
 
 /// What may be reached, by purpose.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Egress {
-    pub sources: EgressConfig,
-    pub storage: EgressConfig,
-    pub plugins: EgressConfig,
-    pub identity: EgressConfig,
+pub(crate) struct Egress {
+    pub(crate) sources: EgressConfig,
+    pub(crate) storage: EgressConfig,
+    pub(crate) plugins: EgressConfig,
+    pub(crate) identity: EgressConfig,
 }
 
 /// Limits, by area (reliability.md section 2).
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Limits {
-    pub http: HttpLimits,
-    pub jobs: Jobs,
-    pub plugins: Plugins,
-    pub upstream: Upstream,
-    pub archives: Archives,
+pub(crate) struct Limits {
+    pub(crate) http: HttpLimits,
+    pub(crate) jobs: Jobs,
+    pub(crate) plugins: Plugins,
+    pub(crate) upstream: Upstream,
+    pub(crate) archives: Archives,
 }
 
 /// Heavy work at a time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Jobs {
-    pub num_fetches: usize,
-    pub num_stores: usize,
+pub(crate) struct Jobs {
+    pub(crate) num_fetches: usize,
+    pub(crate) num_stores: usize,
 }
 
 impl Default for Jobs {
@@ -186,13 +186,13 @@ impl Default for Jobs {
 /// What guests may use.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Plugins {
-    pub component_bytes: u64,
-    pub memory_bytes: usize,
-    pub num_instances: u32,
-    pub auth_deadline_milliseconds: u64,
-    pub scan_deadline_milliseconds: u64,
-    pub storage_deadline_milliseconds: u64,
+pub(crate) struct Plugins {
+    pub(crate) component_bytes: u64,
+    pub(crate) memory_bytes: usize,
+    pub(crate) num_instances: u32,
+    pub(crate) auth_deadline_milliseconds: u64,
+    pub(crate) scan_deadline_milliseconds: u64,
+    pub(crate) storage_deadline_milliseconds: u64,
 }
 
 impl Default for Plugins {
@@ -211,12 +211,12 @@ impl Default for Plugins {
 /// What upstream may cost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Upstream {
-    pub connect_seconds: u64,
-    pub metadata_seconds: u64,
-    pub metadata_bytes: u64,
-    pub idle_seconds: u64,
-    pub total_seconds: u64,
+pub(crate) struct Upstream {
+    pub(crate) connect_seconds: u64,
+    pub(crate) metadata_seconds: u64,
+    pub(crate) metadata_bytes: u64,
+    pub(crate) idle_seconds: u64,
+    pub(crate) total_seconds: u64,
 }
 
 impl Default for Upstream {
@@ -228,13 +228,13 @@ impl Default for Upstream {
 /// How large archives may be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Archives {
-    pub module_packed_bytes: u64,
-    pub module_unpacked_bytes: u64,
-    pub provider_packed_bytes: u64,
-    pub provider_unpacked_bytes: u64,
-    pub num_entries: usize,
-    pub inspect_seconds: u64,
+pub(crate) struct Archives {
+    pub(crate) module_packed_bytes: u64,
+    pub(crate) module_unpacked_bytes: u64,
+    pub(crate) provider_packed_bytes: u64,
+    pub(crate) provider_unpacked_bytes: u64,
+    pub(crate) num_entries: usize,
+    pub(crate) inspect_seconds: u64,
 }
 
 impl Default for Archives {
@@ -253,12 +253,12 @@ impl Default for Archives {
 /// How the process ends.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// Between readiness turning false and the listener closing. Default 0: nothing routes to a
     /// registry on loopback.
-    pub drain_delay_seconds: Option<u64>,
+    pub(crate) drain_delay_seconds: Option<u64>,
     /// For requests in flight; default 60.
-    pub grace_seconds: Option<u64>,
+    pub(crate) grace_seconds: Option<u64>,
     /// For downloads in flight; default 600.
-    pub download_grace_seconds: Option<u64>,
+    pub(crate) download_grace_seconds: Option<u64>,
 }

@@ -7,8 +7,8 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-pub use file::FileConfig;
-pub use settle::Settled;
+pub(crate) use file::FileConfig;
+pub(crate) use settle::Settled;
 
 use crate::cli::ServeArgs;
 use opendepot_crds::StorageConfig;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Who callers are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthMode {
+pub(crate) enum AuthMode {
     /// Everybody is the anonymous subject. `local_only`: the default on loopback, which refuses
     /// what came through a proxy or names another host.
     Anonymous { local_only: bool },
@@ -30,7 +30,7 @@ pub enum AuthMode {
 
 /// TLS of the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsMode {
+pub(crate) enum TlsMode {
     Off,
     Files { certificate: PathBuf, key: PathBuf },
     Development,
@@ -38,16 +38,16 @@ pub enum TlsMode {
 
 /// Which controllers run here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ControllerKind {
+pub(crate) enum ControllerKind {
     Module,
     Provider,
     Version,
 }
 
 impl ControllerKind {
-    pub const ALL: [Self; 3] = [Self::Module, Self::Provider, Self::Version];
+    pub(crate) const ALL: [Self; 3] = [Self::Module, Self::Provider, Self::Version];
 
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Module => "module",
             Self::Provider => "provider",
@@ -58,35 +58,35 @@ impl ControllerKind {
 
 /// Everything that the program goes by.
 #[derive(Clone, Debug)]
-pub struct Config {
-    pub listen: SocketAddr,
-    pub admin_listen: SocketAddr,
-    pub public_url: Option<String>,
-    pub data_dir: PathBuf,
-    pub manifests: Option<PathBuf>,
-    pub manifests_prune: bool,
-    pub watch_namespace: Option<String>,
-    pub controllers: BTreeSet<ControllerKind>,
-    pub serve_registry: bool,
-    pub plugin_dirs: Vec<PathBuf>,
-    pub filesystem_root: PathBuf,
-    pub tls: TlsMode,
-    pub auth: AuthMode,
-    pub log_level: String,
-    pub log_is_json: Option<bool>,
-    pub default_storage: Option<StorageConfig>,
-    pub plugins: Vec<PluginEntry>,
-    pub plugin_policy: PluginPolicy,
-    pub drain_delay: Duration,
-    pub grace: Duration,
-    pub download_grace: Duration,
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: SocketAddr,
+    pub(crate) public_url: Option<String>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) manifests: Option<PathBuf>,
+    pub(crate) manifests_prune: bool,
+    pub(crate) watch_namespace: Option<String>,
+    pub(crate) controllers: BTreeSet<ControllerKind>,
+    pub(crate) serve_registry: bool,
+    pub(crate) plugin_dirs: Vec<PathBuf>,
+    pub(crate) filesystem_root: PathBuf,
+    pub(crate) tls: TlsMode,
+    pub(crate) auth: AuthMode,
+    pub(crate) log_level: String,
+    pub(crate) log_is_json: Option<bool>,
+    pub(crate) default_storage: Option<StorageConfig>,
+    pub(crate) plugins: Vec<PluginEntry>,
+    pub(crate) plugin_policy: PluginPolicy,
+    pub(crate) drain_delay: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) download_grace: Duration,
     /// The sections that need no settling.
-    pub file: FileConfig,
+    pub(crate) file: FileConfig,
 }
 
 /// What is wrong with the configuration: every problem, one a line.
 #[derive(Debug)]
-pub struct Problems(pub Vec<String>);
+pub(crate) struct Problems(pub Vec<String>);
 
 impl std::fmt::Display for Problems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -102,12 +102,12 @@ impl std::fmt::Display for Problems {
 ///
 /// # Errors
 /// [`Problems`] with everything that is wrong.
-pub fn load(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Result<Settled, Problems> {
+pub(crate) fn load(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Result<Settled, Problems> {
     settle::settle(args, matches)
 }
 
 /// The refused switches among raw arguments and the environment.
-pub fn refused_switches(arguments: &[String]) -> Vec<String> {
+pub(crate) fn refused_switches(arguments: &[String]) -> Vec<String> {
     let flags = arguments.iter().filter_map(|argument| {
         let refused = refused::of_argument(argument)?;
         Some(refused.message(&format!("--{}", refused.flag)))

@@ -2,11 +2,11 @@
 //! name, never ignored (contract.md 2).
 
 /// A switch, and what it is for.
-pub struct Refused {
+pub(crate) struct Refused {
     /// The flag without dashes; its environment variable and file key follow from it.
-    pub flag: &'static str,
+    pub(crate) flag: &'static str,
     /// What it would do.
-    pub feature: &'static str,
+    pub(crate) feature: &'static str,
 }
 
 const fn refused(flag: &'static str, feature: &'static str) -> Refused {
@@ -14,7 +14,7 @@ const fn refused(flag: &'static str, feature: &'static str) -> Refused {
 }
 
 /// Every refused switch.
-pub const REFUSED: &[Refused] = &[
+pub(crate) const REFUSED: &[Refused] = &[
     refused("kubernetes", "running against a Kubernetes cluster"),
     refused("kube-api-listen", "opening the embedded control plane to kubectl"),
     refused("use-bearer-token", "Kubernetes bearer tokens"),
@@ -56,12 +56,12 @@ pub const REFUSED: &[Refused] = &[
 
 impl Refused {
     /// `OPENDEPOT_…`.
-    pub fn environment(&self) -> String {
+    pub(crate) fn environment(&self) -> String {
         format!("OPENDEPOT_{}", self.flag.to_uppercase().replace('-', "_"))
     }
 
     /// The camel-case key of the configuration file.
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         let mut key = String::new();
         for (index, part) in self.flag.split('-').enumerate() {
             let mut letters = part.chars();
@@ -76,13 +76,13 @@ impl Refused {
     }
 
     /// The sentence that an operator reads.
-    pub fn message(&self, as_written: &str) -> String {
+    pub(crate) fn message(&self, as_written: &str) -> String {
         format!("`{as_written}` is not available yet: {}", self.feature)
     }
 }
 
 /// The refused switch that `argument` sets, if any.
-pub fn of_argument(argument: &str) -> Option<&'static Refused> {
+pub(crate) fn of_argument(argument: &str) -> Option<&'static Refused> {
     let name = argument.trim_start_matches('-').split('=').next().unwrap_or_default();
     (argument.starts_with("--") && !name.is_empty()).then_some(())?;
     REFUSED.iter().find(|refused| refused.flag == name)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     Flag(String),
     Environment(String),
     File(PathBuf),
@@ -36,9 +36,9 @@ impl fmt::Display for Source {
 
 /// The configuration, and for `check-config` each top-level value with its source.
 #[derive(Debug)]
-pub struct Settled {
-    pub config: Config,
-    pub values: Vec<(String, serde_json::Value, Source)>,
+pub(crate) struct Settled {
+    pub(crate) config: Config,
+    pub(crate) values: Vec<(String, serde_json::Value, Source)>,
 }
 
 /// Picks values and remembers where they came from.
