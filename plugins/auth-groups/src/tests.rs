@@ -480,20 +480,3 @@ proptest! {
         );
     }
 }
-#[test]
-fn zz_timing() {
-    for n in [1, 10, 100] {
-        let rules: Vec<String> = (0..n).map(|i| format!(r#"{{"groups": ["team-{i}","ops-{i}"], "actions": ["list-versions","read-package","download"], "namespaces": ["team-{i}","shared-*"], "modules": ["terraform-*-{i}"], "providers": ["aws","null"]}}"#)).collect();
-        let settings = format!(r#"{{"rules": [{}]}}"#, rules.join(","));
-        let state = state(&settings);
-        let subject = subject(&["a", "b", "c", &format!("team-{}", n - 1)]);
-        let t1 = [module(&format!("team-{}", n - 1), &format!("terraform-aws-eks-{}", n - 1))];
-        let many: Vec<Target> = (0..10000).map(|i| module("shared-x", &format!("terraform-aws-module-{i}"))).collect();
-        let start = std::time::Instant::now();
-        for _ in 0..10000 { std::hint::black_box(Groups::authorize("", &state, &subject, &Action::Download, &t1, 0).unwrap()); }
-        let one = start.elapsed() / 10000;
-        let start = std::time::Instant::now();
-        for _ in 0..10 { std::hint::black_box(Groups::authorize("", &state, &subject, &Action::Download, &many, 0).unwrap()); }
-        eprintln!("{n} rules, state {} bytes: one {one:?}, 10000 targets {:?}", state.len(), start.elapsed() / 10);
-    }
-}

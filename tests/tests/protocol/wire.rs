@@ -58,8 +58,9 @@ async fn only_get_and_head_exist() {
     let request =
         format!("CONNECT {address} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let answer = raw::exchange(address, request.as_bytes(), WITHIN);
+    // 403: to default anonymity its target is another host.
     assert!(
-        matches!(answer.status(), 400 | 404 | 405),
+        matches!(answer.status(), 400 | 403 | 404 | 405),
         "{}",
         answer.text()
     );
@@ -109,15 +110,9 @@ async fn ambiguous_framing_never_reaches_a_second_request() {
         ("space before the colon", "Content-Length : 0".to_owned()),
         ("a folded header", "X-Folded: a\r\n b".to_owned()),
         ("a header without a name", ": a".to_owned()),
-        ("no host", String::new()),
-        ("two hosts", "Host: evil.example".to_owned()),
     ];
     for (what, header) in strict {
-        let lines = match what {
-            "no host" => String::new(),
-            _ => format!("{host}\r\n{header}\r\n"),
-        };
-        let request = format!("GET {path} HTTP/1.1\r\n{lines}\r\n{second}");
+        let request = format!("GET {path} HTTP/1.1\r\n{host}\r\n{header}\r\n\r\n{second}");
         let answer = raw::exchange(address, request.as_bytes(), WITHIN);
         assert_eq!(answer.status(), 400, "{what}: {}", answer.text());
         assert!(answer.is_closed, "{what}: the connection stayed open");
@@ -125,6 +120,31 @@ async fn ambiguous_framing_never_reaches_a_second_request() {
             !answer.text().contains("\"1.0.0\""),
             "{what}: {}",
             answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_exactly_one_host_is_refused() {
+    // H07. Discovery alone answers everybody.
+    let registry = with_module().await;
+    let address = registry.setup().address();
+    let path = "/opendepot/modules/v1/team/hello/local/versions";
+    for hosts in [
+        String::new(),
+        "Host:\r\n".to_owned(),
+        format!("Host: {address}\r\nHost: evil.example\r\n"),
+        format!("Host: {address}\r\nHost: {address}\r\n"),
+        format!("Host: evil.example\r\nHost: {address}\r\n"),
+        format!("Host: user@{address}\r\n"),
+        format!("Host: {address}/path\r\n"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+        let answer = raw::exchange(address, request.as_bytes(), WITHIN);
+        let text = answer.text();
+        assert!(
+            matches!(answer.status(), 400 | 403 | 421),
+            "{hosts:?}: {text}"
         );
     }
 }

@@ -148,7 +148,10 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 /// Parses a file whole: one broken document makes its file unusable.
 fn parse(file: &str, text: &str, folder: &mut Folder) {
     // JSON is read by the same parser: YAML contains it, and duplicate keys are errors there too.
-    let parsed = serde_saphyr::from_multiple::<serde_saphyr::Spanned<Value>>(text);
+    // Booleans are those of YAML 1.2: `y`, `no` and `on` are words.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let parsed =
+        serde_saphyr::from_multiple_with_options::<serde_saphyr::Spanned<Value>>(text, options);
     let documents = match parsed {
         Ok(documents) => documents,
         Err(error) => {
@@ -156,7 +159,7 @@ fn parse(file: &str, text: &str, folder: &mut Folder) {
                 .location()
                 .and_then(|location| usize::try_from(location.line()).ok())
                 .filter(|line| *line > 0);
-            folder.reject(file, line, error.without_snippet().to_string());
+            folder.reject(file, line, in_our_words(&error));
             return;
         }
     };
@@ -169,6 +172,17 @@ fn parse(file: &str, text: &str, folder: &mut Folder) {
             Value::Object(map) => expand(file, line, Value::Object(map), folder),
             _ => folder.reject(file, Some(line), "a document is not a mapping"),
         }
+    }
+}
+
+/// The parser's message without its position, which is told apart, and without advice to
+/// programmers.
+fn in_our_words(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let text = text.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+    match text.rfind(" at line ") {
+        Some(position) => text.get(..position).unwrap_or(&text).to_owned(),
+        None => text,
     }
 }
 

@@ -35,6 +35,12 @@ async fn definitions_can_be_read() {
         .await
         .unwrap();
     assert!(conditions::is_crd_established().matches_object(Some(&found)));
+    let wait = await_condition(
+        definitions.clone(),
+        "widgets.test.opendepot.defdev.io",
+        conditions::is_crd_established(),
+    );
+    within(wait).await.unwrap();
     assert!(
         !definitions
             .list(&Default::default())

@@ -360,6 +360,7 @@ async fn ten_thousand_objects() {
     }
     println!("wrote 10000 objects in {:?}", started.elapsed());
     embedded.shutdown();
+    drop((api, embedded));
     let started = Instant::now();
     let embedded = Embedded::open(with_path()).unwrap();
     println!("opened in {:?}", started.elapsed());

@@ -5,6 +5,13 @@
 //! only an embedded one can be asked (`embedded_*`). A cluster needs its controller manager for
 //! the collection of dependents.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are tests"
+)]
+
 mod crud;
 mod deletion;
 mod discovery;
@@ -12,6 +19,7 @@ mod embedded_crash;
 mod embedded_http;
 mod embedded_limits;
 mod embedded_manifests;
+mod embedded_shipped;
 mod fields;
 mod paging;
 mod schema;
