@@ -7,7 +7,7 @@ use crate::modules::DOWNLOAD_BASE;
 use crate::providers::{authorize_bytes, check_alive, invalid_link, refused, target, version};
 use crate::range::{Asked, asked};
 use crate::routes::Peer;
-use crate::state::ApiState;
+use crate::state::{ApiState, Damage};
 use axum::body::Body;
 use axum::extract::{OriginalUri, RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -62,7 +62,8 @@ pub(crate) async fn module(
     check_file_checksum(&query, &version.record)?;
     let permit = state.download_permit().await?;
     let plan = || state.registry().plan_module(version, unix_now());
-    let transfer = Download { state: &state, kind: ArtifactKind::Module, record: &version.record, permit };
+    let subject = Subject { kind: ArtifactKind::Module, id: &version.id, object_name: &version.object_name };
+    let transfer = Download { state: &state, subject, record: &version.record, permit };
     transfer.answer(&method, &headers, plan, None).await
 }
 
@@ -126,7 +127,8 @@ pub(crate) async fn package(
     check_file_checksum(&query, &package.record)?;
     let permit = state.download_permit().await?;
     let plan = || state.registry().plan_package(package, unix_now());
-    let transfer = Download { state: &state, kind: ArtifactKind::Provider, record: &package.record, permit };
+    let subject = Subject { kind: ArtifactKind::Provider, id: &package.id, object_name: &package.object_name };
+    let transfer = Download { state: &state, subject, record: &package.record, permit };
     transfer.answer(&method, &headers, plan, Some(&package.file_name)).await
 }
 
@@ -218,10 +220,27 @@ fn check_file_checksum(query: &ArtifactQuery, record: &ArtifactRecord) -> Result
     }
 }
 
+/// Whose bytes are downloaded.
+struct Subject<'a> {
+    kind: ArtifactKind,
+    id: &'a ArtifactId,
+    object_name: &'a str,
+}
+
+impl Subject<'_> {
+    fn damage(&self, kind: Kind) -> Option<Damage> {
+        matches!(kind, Kind::Corrupt | Kind::NotFound).then(|| Damage {
+            namespace: self.id.namespace.to_string(),
+            object_name: self.object_name.to_owned(),
+            is_missing: kind == Kind::NotFound,
+        })
+    }
+}
+
 /// One download that holds its permit.
 struct Download<'a> {
     state: &'a ApiState,
-    kind: ArtifactKind,
+    subject: Subject<'a>,
     record: &'a ArtifactRecord,
     permit: OwnedSemaphorePermit,
 }
@@ -265,8 +284,9 @@ impl Download<'_> {
             let part = matches!(range, Asked::Part { .. }).then_some(ByteRange { start, end_inclusive: end });
             let opened = self.state.options().stores.open_body(&plan, expected, part).await;
             let body = opened.map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
-            let kind = self.kind.as_str();
-            Response::new(Body::new(PermittedBody { body, kind, _permit: self.permit }))
+            let watch = Watch { state: self.state.clone(), damage: self.subject.damage(Kind::Corrupt) };
+            let kind = self.subject.kind.as_str();
+            Response::new(Body::new(PermittedBody { body, kind, watch, _permit: self.permit }))
         };
         *response.status_mut() = status;
         let out = response.headers_mut();
@@ -290,8 +310,11 @@ impl Download<'_> {
             artifact.sha256 = %self.record.sha256,
             artifact.key = %self.record.key,
             error.kind = kind.label(),
-            "cannot serve {} `{}`: {message}", self.kind, self.record.file_name
+            "cannot serve {}: {message}", self.subject.id
         );
+        if let Some(damage) = self.subject.damage(kind) {
+            self.state.report(damage);
+        }
         // A recorded artifact that its store does not have is our fault, not the client's.
         ApiError::of_kind(if kind == Kind::NotFound { Kind::Corrupt } else { kind })
     }
@@ -314,7 +337,14 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 struct PermittedBody {
     body: ArtifactBody,
     kind: &'static str,
+    watch: Watch,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Whom to tell when the bytes turn out to be others.
+struct Watch {
+    state: ApiState,
+    damage: Option<Damage>,
 }
 
 impl http_body::Body for PermittedBody {
@@ -339,6 +369,11 @@ impl http_body::Body for PermittedBody {
             Poll::Ready(Some(Err(error))) => {
                 metrics::counter!("opendepot_download_aborted_total", "cause" => error.kind().label()).increment(1);
                 tracing::error!(error.kind = error.kind().label(), "download broken off: {error}");
+                if error.kind() == Kind::Corrupt
+                    && let Some(damage) = self.watch.damage.take()
+                {
+                    self.watch.state.report(damage);
+                }
             }
             _ => {}
         }

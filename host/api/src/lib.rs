@@ -26,4 +26,4 @@ pub mod tls;
 pub use access::{Access, AccessOptions};
 pub use error::ApiError;
 pub use limits::Limits;
-pub use state::{ApiState, ModuleOptions, StateOptions};
+pub use state::{ApiState, Damage, ModuleOptions, StateOptions};

@@ -7,10 +7,10 @@ use opendepot_actors::RegistryHandle;
 use opendepot_identity::ArtifactKeys;
 use opendepot_transfer::Stores;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How module downloads are answered (contract.md 4).
 #[derive(Clone, Debug)]
@@ -51,6 +51,18 @@ struct Inner {
     metadata: Arc<Semaphore>,
     active: AtomicI64,
     draining: AtomicBool,
+    damage: OnceLock<mpsc::Sender<Damage>>,
+}
+
+/// Recorded bytes that could not be served as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Namespace of the Version.
+    pub namespace: String,
+    /// Name of the Version.
+    pub object_name: String,
+    /// Whether they are gone; else they are not what the record says.
+    pub is_missing: bool,
 }
 
 impl ApiState {
@@ -60,7 +72,20 @@ impl ApiState {
         let downloads = Arc::new(Semaphore::new(options.limits.num_downloads));
         let metadata = Arc::new(Semaphore::new(options.limits.num_metadata));
         let (active, draining) = (AtomicI64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { options, downloads, metadata, active, draining }))
+        let damage = OnceLock::new();
+        Self(Arc::new(Inner { options, downloads, metadata, active, draining, damage }))
+    }
+
+    /// Names who is told of damaged artifacts; the first one named stays.
+    pub fn report_damage_to(&self, reports: mpsc::Sender<Damage>) {
+        let _ = self.0.damage.set(reports);
+    }
+
+    /// Reports damage. A full queue means that enough is known already.
+    pub(crate) fn report(&self, damage: Damage) {
+        if let Some(reports) = self.0.damage.get() {
+            let _ = reports.try_send(damage);
+        }
     }
 
     pub(crate) fn options(&self) -> &StateOptions {

@@ -7,7 +7,8 @@ use crate::resource::{Body, Resource};
 use crate::schema::FieldError;
 use crate::status_error::{ApiError, Cause};
 use crate::store::Key;
-use crate::writer::{Txn, Written};
+use crate::txn::Txn;
+use crate::writer::Written;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@ use crate::object::{FOREGROUND, ORPHAN, Object, now};
 use crate::resource::Resource;
 use crate::status_error::ApiError;
 use crate::store::Key;
-use crate::writer::Txn;
+use crate::txn::Txn;
 use bytes::Bytes;
 use serde_json::{Value, json};
 

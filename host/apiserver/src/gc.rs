@@ -6,13 +6,14 @@
 
 use crate::delete::{self, Propagation};
 use crate::object::{FOREGROUND, ORPHAN, Object};
-use crate::resource::Registry;
+use crate::resource::{Registry, Resource};
 use crate::status_error::ApiError;
 use crate::store::{Key, prefix};
-use crate::writer::Txn;
+use crate::txn::Txn;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use std::collections::{HashSet, VecDeque};
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 /// Objects touched in one step, so that requests never wait long.
@@ -20,24 +21,43 @@ const MAX_STEP: usize = 100;
 /// Events live for an hour, as in a cluster.
 const EVENT_LIFE_SECONDS: i64 = 3600;
 
-/// A piece of work.
+/// A piece of work. Where one is too long for a step, it goes on after a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Task {
     /// An owner may be gone or going.
-    Owner { key: Key, uid: String },
-    /// A namespace is going.
-    Namespace(String),
+    Owner {
+        key: Key,
+        uid: String,
+        after: Option<Key>,
+        /// Whether a dependent before `after` keeps the owner waiting.
+        is_blocked: bool,
+    },
+    /// A namespace is going: its content has to be deleted.
+    Namespace { name: String, after: Option<Key> },
+    /// A namespace that is going may be empty.
+    EmptyNamespace(String),
     /// `default` must exist.
     DefaultNamespace,
     /// Events may be old.
-    Events,
+    Events { after: Option<Key> },
 }
 
-/// Whether a step left something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Done,
-    More,
+impl Task {
+    pub(crate) fn owner(key: Key, uid: &str) -> Self {
+        Self::Owner {
+            key,
+            uid: uid.to_owned(),
+            after: None,
+            is_blocked: false,
+        }
+    }
+
+    pub(crate) fn namespace(name: &str) -> Self {
+        Self::Namespace {
+            name: name.to_owned(),
+            after: None,
+        }
+    }
 }
 
 /// The list of work; each piece is on it once.
@@ -82,19 +102,66 @@ pub(crate) fn owner_task(
     owner: &OwnerReference,
     namespace: &str,
 ) -> Option<Task> {
-    owner_key(registry, owner, namespace).map(|key| Task::Owner {
-        key,
-        uid: owner.uid.clone(),
-    })
+    owner_key(registry, owner, namespace).map(|key| Task::owner(key, &owner.uid))
 }
 
+/// What a step leaves to do.
+type Rest = Result<Option<Task>, ApiError>;
+
 /// Does one bounded piece of a task.
-pub(crate) fn step(txn: &mut Txn<'_, '_>, task: &Task) -> Result<Progress, ApiError> {
+pub(crate) fn step(txn: &mut Txn<'_, '_>, task: &Task) -> Rest {
     match task {
-        Task::Owner { key, uid } => owner(txn, key, uid),
-        Task::Namespace(name) => namespace(txn, name),
+        Task::Owner {
+            key,
+            uid,
+            after,
+            is_blocked,
+        } => {
+            let visit = Visit {
+                key,
+                uid,
+                after: after.as_ref(),
+                is_blocked: *is_blocked,
+            };
+            owner(txn, &visit)
+        }
+        Task::Namespace { name, after } => namespace(txn, name, after.as_ref()),
+        Task::EmptyNamespace(name) => empty_namespace(txn, name),
         Task::DefaultNamespace => default_namespace(txn),
-        Task::Events => events(txn),
+        Task::Events { after } => events(txn, after.as_ref()),
+    }
+}
+
+/// One step over the dependents of an owner.
+struct Visit<'a> {
+    key: &'a Key,
+    uid: &'a str,
+    after: Option<&'a Key>,
+    is_blocked: bool,
+}
+
+impl Visit<'_> {
+    /// The dependents of this step.
+    fn dependents(&self, txn: &Txn<'_, '_>) -> Vec<Key> {
+        let Some(keys) = txn.index.dependents.get(self.uid) else {
+            return Vec::new();
+        };
+        let start = self.after.map_or(Bound::Unbounded, Bound::Excluded);
+        keys.range((start, Bound::Unbounded))
+            .take(MAX_STEP)
+            .cloned()
+            .collect()
+    }
+
+    /// The next step, when this one was full.
+    fn rest(&self, visited: &[Key], is_blocked: bool) -> Option<Task> {
+        let last = visited.last().filter(|_| visited.len() >= MAX_STEP)?;
+        Some(Task::Owner {
+            key: self.key.clone(),
+            uid: self.uid.to_owned(),
+            after: Some(last.clone()),
+            is_blocked,
+        })
     }
 }
 
@@ -105,41 +172,35 @@ fn is_alive(txn: &Txn<'_, '_>, owner: &OwnerReference, namespace: &str) -> Resul
     }
 }
 
-fn dependents(txn: &Txn<'_, '_>, uid: &str) -> Vec<Key> {
-    txn.index
-        .dependents
-        .get(uid)
-        .map(|keys| keys.iter().cloned().collect())
-        .unwrap_or_default()
-}
-
-fn owner(txn: &mut Txn<'_, '_>, key: &Key, uid: &str) -> Result<Progress, ApiError> {
-    match txn.get(key)?.filter(|found| found.uid() == uid) {
-        None => collect_dependents(txn, uid),
+fn owner(txn: &mut Txn<'_, '_>, visit: &Visit<'_>) -> Rest {
+    match txn.get(visit.key)?.filter(|found| found.uid() == visit.uid) {
+        None => collect_dependents(txn, visit),
         Some(found) if found.is_deleting() => {
             if found.finalizers().iter().any(|f| f == ORPHAN) {
-                orphan_dependents(txn, key, found)
+                orphan_dependents(txn, visit, found)
             } else if found.finalizers().iter().any(|f| f == FOREGROUND) {
-                delete_dependents_first(txn, key, found)
+                delete_dependents_first(txn, visit, found)
             } else {
-                Ok(Progress::Done)
+                Ok(None)
             }
         }
-        Some(_) => Ok(Progress::Done),
+        Some(_) => Ok(None),
     }
 }
 
+/// A dependent as it is now, with its kind.
+fn load(txn: &Txn<'_, '_>, key: &Key) -> Result<Option<(Arc<Resource>, Object)>, ApiError> {
+    let Some(resource) = key.resource(txn.registry).map(Arc::clone) else {
+        return Ok(None);
+    };
+    Ok(txn.get(key)?.map(|object| (resource, object)))
+}
+
 /// The owner is gone: dependents without another owner go, others forget it.
-fn collect_dependents(txn: &mut Txn<'_, '_>, uid: &str) -> Result<Progress, ApiError> {
-    let mut touched = 0;
-    for key in dependents(txn, uid) {
-        if touched >= MAX_STEP {
-            return Ok(Progress::More);
-        }
-        let Some(resource) = key.resource(txn.registry).map(Arc::clone) else {
-            continue;
-        };
-        let Some(object) = txn.get(&key)? else {
+fn collect_dependents(txn: &mut Txn<'_, '_>, visit: &Visit<'_>) -> Rest {
+    let keys = visit.dependents(txn);
+    for key in &keys {
+        let Some((resource, object)) = load(txn, key)? else {
             continue;
         };
         let (_, namespace, _) = key.parts();
@@ -153,32 +214,21 @@ fn collect_dependents(txn: &mut Txn<'_, '_>, uid: &str) -> Result<Progress, ApiE
         if alive.len() == object.owners().len() || (alive.is_empty() && object.is_deleting()) {
             continue;
         }
-        touched += 1;
         if alive.is_empty() {
-            delete::delete(txn, &resource, &key, object, Some(Propagation::Background))?;
+            delete::delete(txn, &resource, key, object, Some(Propagation::Background))?;
         } else {
             let mut kept = object.clone();
             kept.meta.owner_references = Some(alive);
-            txn.put(&resource, &key, Some(&object), kept)?;
+            txn.put(&resource, key, Some(&object), kept)?;
         }
     }
-    Ok(Progress::Done)
+    Ok(visit.rest(&keys, false))
 }
 
-fn orphan_dependents(
-    txn: &mut Txn<'_, '_>,
-    key: &Key,
-    owner: Object,
-) -> Result<Progress, ApiError> {
-    let mut touched = 0;
-    for dependent in dependents(txn, owner.uid()) {
-        if touched >= MAX_STEP {
-            return Ok(Progress::More);
-        }
-        let Some(resource) = dependent.resource(txn.registry).map(Arc::clone) else {
-            continue;
-        };
-        let Some(object) = txn.get(&dependent)? else {
+fn orphan_dependents(txn: &mut Txn<'_, '_>, visit: &Visit<'_>, owner: Object) -> Rest {
+    let keys = visit.dependents(txn);
+    for key in &keys {
+        let Some((resource, object)) = load(txn, key)? else {
             continue;
         };
         let mut freed = object.clone();
@@ -189,31 +239,23 @@ fn orphan_dependents(
             }
         }
         if freed != object {
-            txn.put(&resource, &dependent, Some(&object), freed)?;
-            touched += 1;
+            txn.put(&resource, key, Some(&object), freed)?;
         }
     }
-    release(txn, key, owner, ORPHAN)
+    match visit.rest(&keys, false) {
+        Some(rest) => Ok(Some(rest)),
+        None => release(txn, visit.key, owner, ORPHAN),
+    }
 }
 
-fn delete_dependents_first(
-    txn: &mut Txn<'_, '_>,
-    key: &Key,
-    owner: Object,
-) -> Result<Progress, ApiError> {
-    let mut touched = 0;
-    let mut is_blocked = false;
-    for dependent in dependents(txn, owner.uid()) {
-        if touched >= MAX_STEP {
-            return Ok(Progress::More);
-        }
-        let Some(resource) = dependent.resource(txn.registry).map(Arc::clone) else {
+fn delete_dependents_first(txn: &mut Txn<'_, '_>, visit: &Visit<'_>, owner: Object) -> Rest {
+    let mut is_blocked = visit.is_blocked;
+    let keys = visit.dependents(txn);
+    for key in &keys {
+        let Some((resource, object)) = load(txn, key)? else {
             continue;
         };
-        let Some(object) = txn.get(&dependent)? else {
-            continue;
-        };
-        let (_, namespace, _) = dependent.parts();
+        let (_, namespace, _) = key.parts();
         let mut has_other_owner = false;
         let mut blocks = false;
         for reference in object.owners() {
@@ -230,30 +272,25 @@ fn delete_dependents_first(
             is_blocked |= blocks;
             continue;
         }
-        touched += 1;
         let propagation = if txn.index.dependents.contains_key(object.uid()) {
             Propagation::Foreground
         } else {
             Propagation::Background
         };
-        let gone = delete::delete(txn, &resource, &dependent, object, Some(propagation))?;
+        let gone = delete::delete(txn, &resource, key, object, Some(propagation))?;
         is_blocked |= blocks && !matches!(gone, delete::Deleted::Gone { .. });
     }
-    if is_blocked {
+    match visit.rest(&keys, is_blocked) {
+        Some(rest) => Ok(Some(rest)),
         // The removal of the last blocking dependent brings this task back.
-        return Ok(Progress::Done);
+        None if is_blocked => Ok(None),
+        None => release(txn, visit.key, owner, FOREGROUND),
     }
-    release(txn, key, owner, FOREGROUND)
 }
 
-fn release(
-    txn: &mut Txn<'_, '_>,
-    key: &Key,
-    owner: Object,
-    finalizer: &str,
-) -> Result<Progress, ApiError> {
+fn release(txn: &mut Txn<'_, '_>, key: &Key, owner: Object, finalizer: &str) -> Rest {
     let Some(resource) = key.resource(txn.registry).map(Arc::clone) else {
-        return Ok(Progress::Done);
+        return Ok(None);
     };
     let mut freed = owner.clone();
     freed.remove_finalizer(finalizer);
@@ -262,84 +299,123 @@ fn release(
     } else {
         txn.put(&resource, key, Some(&owner), freed)?;
     }
-    Ok(Progress::Done)
+    Ok(None)
 }
 
-fn namespace(txn: &mut Txn<'_, '_>, name: &str) -> Result<Progress, ApiError> {
-    let namespaces = Arc::clone(&txn.registry.namespaces);
-    let key = Key::new(&namespaces, "", name);
-    let Some(object) = txn.get(&key)?.filter(Object::is_deleting) else {
-        return Ok(Progress::Done);
-    };
-    let mut touched = 0;
-    let mut is_empty = true;
-    let kinds: Vec<_> = txn
-        .registry
-        .all()
-        .iter()
-        .filter(|resource| resource.is_namespaced)
-        .map(Arc::clone)
-        .collect();
-    for resource in kinds {
-        let room = MAX_STEP - touched;
-        let mut is_kind_empty = true;
-        let found = txn.scan(&prefix(&resource, Some(name)), room, |_, bytes| {
-            is_kind_empty = false;
-            Ok(!Object::from_bytes(bytes)?.is_deleting())
+/// The namespace, if it is going.
+fn terminating(txn: &Txn<'_, '_>, name: &str) -> Result<Option<(Key, Object)>, ApiError> {
+    let key = Key::new(&txn.registry.namespaces, "", name);
+    let found = txn.get(&key)?.filter(Object::is_deleting);
+    Ok(found.map(|object| (key, object)))
+}
+
+/// Deletes the content of a namespace once. Nothing new can come meanwhile.
+fn namespace(txn: &mut Txn<'_, '_>, name: &str, after: Option<&Key>) -> Rest {
+    if terminating(txn, name)?.is_none() {
+        return Ok(None);
+    }
+    let mut visited = Vec::new();
+    let mut is_reached = after.is_none();
+    for resource in txn.registry.all().iter().filter(|one| one.is_namespaced) {
+        let prefix = prefix(resource, Some(name));
+        let after = after.filter(|key| key.has_prefix(&prefix));
+        is_reached |= after.is_some();
+        if !is_reached {
+            continue;
+        }
+        txn.scan(&prefix, after, |key, _| {
+            visited.push((Arc::clone(resource), key));
+            Ok(if visited.len() >= MAX_STEP {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
         })?;
-        is_empty &= is_kind_empty;
-        for (key, bytes) in found {
-            let object = Object::from_bytes(&bytes)?;
+        if visited.len() >= MAX_STEP {
+            break;
+        }
+    }
+    let rest = visited
+        .last()
+        .filter(|_| visited.len() >= MAX_STEP)
+        .map(|(_, key)| Task::Namespace {
+            name: name.to_owned(),
+            after: Some(key.clone()),
+        });
+    for (resource, key) in visited {
+        if let Some(object) = txn.get(&key)?.filter(|object| !object.is_deleting()) {
             delete::delete(txn, &resource, &key, object, Some(Propagation::Background))?;
-            touched += 1;
-        }
-        if touched >= MAX_STEP {
-            return Ok(Progress::More);
         }
     }
-    if touched > 0 {
-        return Ok(Progress::More);
+    Ok(rest.or_else(|| Some(Task::EmptyNamespace(name.to_owned()))))
+}
+
+/// Removes a namespace that is going once nothing is in it.
+fn empty_namespace(txn: &mut Txn<'_, '_>, name: &str) -> Rest {
+    let Some((key, object)) = terminating(txn, name)? else {
+        return Ok(None);
+    };
+    let mut is_empty = object.finalizers().is_empty();
+    for resource in txn.registry.all().iter().filter(|one| one.is_namespaced) {
+        if !is_empty {
+            return Ok(None);
+        }
+        txn.scan(&prefix(resource, Some(name)), None, |_, _| {
+            is_empty = false;
+            Ok(ControlFlow::Break(()))
+        })?;
     }
-    if is_empty && object.finalizers().is_empty() {
+    if is_empty {
+        let namespaces = Arc::clone(&txn.registry.namespaces);
         txn.remove(&namespaces, &key, &object)?;
     }
-    Ok(Progress::Done)
+    Ok(None)
 }
 
-fn default_namespace(txn: &mut Txn<'_, '_>) -> Result<Progress, ApiError> {
+fn default_namespace(txn: &mut Txn<'_, '_>) -> Rest {
     let namespaces = Arc::clone(&txn.registry.namespaces);
     let key = Key::new(&namespaces, "", "default");
     if !txn.contains(&key)? {
         let object = crate::create::fresh_namespace("default")?;
         txn.put(&namespaces, &key, None, object)?;
     }
-    Ok(Progress::Done)
+    Ok(None)
 }
 
-fn events(txn: &mut Txn<'_, '_>) -> Result<Progress, ApiError> {
+fn events(txn: &mut Txn<'_, '_>, after: Option<&Key>) -> Rest {
     let oldest = jiff::Timestamp::now().as_second() - EVENT_LIFE_SECONDS;
-    let kinds: Vec<_> = txn
-        .registry
-        .all()
-        .iter()
-        .filter(|resource| resource.is_event())
-        .map(Arc::clone)
-        .collect();
-    for resource in kinds {
-        let found = txn.scan(&prefix(&resource, None), MAX_STEP, |_, bytes| {
+    let mut old = Vec::new();
+    let mut last = None;
+    let mut visited = 0;
+    let mut is_reached = after.is_none();
+    for resource in txn.registry.all().iter().filter(|one| one.is_event()) {
+        let prefix = prefix(resource, None);
+        let after = after.filter(|key| key.has_prefix(&prefix));
+        is_reached |= after.is_some();
+        if !is_reached {
+            continue;
+        }
+        txn.scan(&prefix, after, |key, bytes| {
+            if visited >= MAX_STEP {
+                return Ok(ControlFlow::Break(()));
+            }
+            visited += 1;
             let value: Value = serde_json::from_slice(bytes).unwrap_or_else(|_| json!({}));
-            Ok(last_seen(&value) < oldest)
+            if last_seen(&value) < oldest {
+                old.push((Arc::clone(resource), key.clone()));
+            }
+            last = Some(key);
+            Ok(ControlFlow::Continue(()))
         })?;
-        let is_full = found.len() >= MAX_STEP;
-        for (key, bytes) in found {
-            let object = Object::from_bytes(&bytes)?;
+    }
+    for (resource, key) in old {
+        if let Some(object) = txn.get(&key)? {
             txn.remove(&resource, &key, &object)?;
         }
-        if is_full {
-            return Ok(Progress::More);
-        }
     }
-    Ok(Progress::Done)
+    Ok(last
+        .filter(|_| visited >= MAX_STEP)
+        .map(|key| Task::Events { after: Some(key) }))
 }
 
 /// The last time that an event tells, in Unix seconds.

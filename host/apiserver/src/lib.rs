@@ -7,7 +7,7 @@
 //! **What bounds it.** One writer thread; at most 256 writes queue, further callers wait. A write
 //! is answered after it is synced to disk; writes that wait together share one sync. A body or an
 //! object has at most 3 MiB. Watches read a ring of recent writes (bounded by
-//! [`Options::watch_history`] and 64 MiB) and have no queue of their own: a slow one is answered
+//! [`Options::watch_history`] and 32 MiB) and have no queue of their own: a slow one is answered
 //! 410. A paged list keeps its snapshot for 60 seconds, at most 16 at a time. The page cache is
 //! 16 MiB; objects are not kept decoded.
 //!
@@ -39,6 +39,7 @@ mod schema;
 mod selector;
 mod status_error;
 mod store;
+mod txn;
 mod update;
 mod writer;
 

@@ -8,7 +8,8 @@ use crate::resource::{Body, Resource};
 use crate::schema::FieldError;
 use crate::status_error::ApiError;
 use crate::store::Key;
-use crate::writer::{Txn, Written};
+use crate::txn::Txn;
+use crate::writer::Written;
 use serde_json::Value;
 
 /// Which door a write came through.

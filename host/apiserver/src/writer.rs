@@ -10,18 +10,17 @@
 
 use crate::error::Error;
 use crate::gc::{self, Task, Tasks};
-use crate::history::{Change, Event};
-use crate::object::{FOREGROUND, ORPHAN, Object};
-use crate::resource::{Registry, Resource};
-use crate::selector::Facts;
+use crate::history::Event;
+use crate::object::{FOREGROUND, ORPHAN};
+use crate::resource::Registry;
 use crate::status_error::ApiError;
 use crate::store::{Key, META, OBJECTS, REVISION, Shared, Snapshot};
+use crate::txn::{Effect, Txn};
 use bytes::Bytes;
 use http::StatusCode;
 use redb::{Database, ReadableTable as _};
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -64,17 +63,6 @@ pub(crate) struct Index {
     pub(crate) dependents: HashMap<String, BTreeSet<Key>>,
     /// Namespaces that are going.
     pub(crate) terminating: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-enum Effect {
-    Owners {
-        key: Key,
-        before: Vec<String>,
-        after: Vec<String>,
-    },
-    NamespaceGoing(String),
-    NamespaceGone(String),
 }
 
 /// The writer's memory.
@@ -136,13 +124,13 @@ impl State {
                 if meta.deletion_timestamp.is_some() {
                     if resource.is_namespace() {
                         index.terminating.insert(name.to_owned());
-                        tasks.push(Task::Namespace(name.to_owned()));
+                        tasks.push(Task::namespace(name));
                     } else if meta
                         .finalizers
                         .iter()
                         .any(|f| f == FOREGROUND || f == ORPHAN)
                     {
-                        tasks.push(Task::Owner { key, uid: meta.uid });
+                        tasks.push(Task::owner(key, &meta.uid));
                     }
                 }
                 Ok(std::ops::ControlFlow::Continue(()))
@@ -156,7 +144,7 @@ impl State {
                 ))));
             }
         }
-        tasks.push(Task::Events);
+        tasks.push(Task::Events { after: None });
         Ok(Self {
             index,
             tasks,
@@ -192,236 +180,6 @@ impl State {
                 }
             }
         }
-    }
-}
-
-/// A write transaction, as request handlers see it.
-pub(crate) struct Txn<'a, 'txn> {
-    objects: &'a mut redb::Table<'txn, &'static str, &'static [u8]>,
-    pub(crate) registry: &'a Registry,
-    pub(crate) index: &'a Index,
-    revision: u64,
-    events: Vec<Event>,
-    effects: Vec<Effect>,
-    tasks: Vec<Task>,
-    is_broken: bool,
-}
-
-impl Txn<'_, '_> {
-    pub(crate) fn get_bytes(&self, key: &Key) -> Result<Option<Bytes>, ApiError> {
-        self.objects
-            .get(key.as_str())
-            .map(|found| found.map(|guard| Bytes::copy_from_slice(guard.value())))
-            .map_err(|error| ApiError::internal("read an object", &error))
-    }
-
-    pub(crate) fn get(&self, key: &Key) -> Result<Option<Object>, ApiError> {
-        self.get_bytes(key)?
-            .map(|bytes| Object::from_bytes(&bytes))
-            .transpose()
-    }
-
-    pub(crate) fn contains(&self, key: &Key) -> Result<bool, ApiError> {
-        self.objects
-            .get(key.as_str())
-            .map(|found| found.is_some())
-            .map_err(|error| ApiError::internal("read an object", &error))
-    }
-
-    /// At most `max` keys and bytes below `prefix` for which `wanted` holds.
-    pub(crate) fn scan(
-        &self,
-        prefix: &str,
-        max: usize,
-        mut wanted: impl FnMut(&Key, &[u8]) -> Result<bool, ApiError>,
-    ) -> Result<Vec<(Key, Bytes)>, ApiError> {
-        let broken = |error: redb::StorageError| ApiError::internal("list objects", &error);
-        let mut found = Vec::new();
-        for entry in self.objects.range::<&str>(prefix..).map_err(broken)? {
-            let (key, value) = entry.map_err(broken)?;
-            if !key.value().starts_with(prefix) || found.len() >= max {
-                break;
-            }
-            let key = Key::from_stored(key.value());
-            if wanted(&key, value.value())? {
-                found.push((key, Bytes::copy_from_slice(value.value())));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Refuses unless objects may be created in the namespace.
-    pub(crate) fn require_namespace(
-        &self,
-        resource: &Resource,
-        namespace: &str,
-        name: &str,
-    ) -> Result<(), ApiError> {
-        if !resource.is_namespaced {
-            return Ok(());
-        }
-        let namespaces = Arc::clone(&self.registry.namespaces);
-        let Some(object) = self.get(&Key::new(&namespaces, "", namespace))? else {
-            return Err(ApiError::not_found(&namespaces, namespace));
-        };
-        if object.is_deleting() {
-            let why = format!(
-                "unable to create new content in namespace {namespace} because it is being terminated"
-            );
-            return Err(ApiError::forbidden(resource, name, &why).with_cause(
-                crate::status_error::Cause {
-                    reason: "NamespaceTerminating",
-                    field: "metadata.namespace".to_owned(),
-                    message: format!("namespace {namespace} is being terminated"),
-                },
-            ));
-        }
-        Ok(())
-    }
-
-    /// Stores an object under the next revision.
-    pub(crate) fn put(
-        &mut self,
-        resource: &Resource,
-        key: &Key,
-        old: Option<&Object>,
-        mut new: Object,
-    ) -> Result<Bytes, ApiError> {
-        let revision = self.revision + 1;
-        new.meta.resource_version = Some(revision.to_string());
-        let value = new.to_value()?;
-        let bytes = serde_json::to_vec(&value)
-            .map(Bytes::from)
-            .map_err(|error| ApiError::internal("encode an object", &error))?;
-        if bytes.len() > MAX_OBJECT_BYTES {
-            return Err(ApiError::too_large(MAX_OBJECT_BYTES));
-        }
-        let facts = Arc::new(Facts::of(resource, &value));
-        let before = match old {
-            None => None,
-            Some(old) => Some(Arc::new(Facts::of(resource, &old.to_value()?))),
-        };
-        self.objects
-            .insert(key.as_str(), bytes.as_ref())
-            .map(drop)
-            .map_err(|error| {
-                self.is_broken = true;
-                ApiError::internal("write an object", &error)
-            })?;
-        self.revision = revision;
-        self.after_put(resource, key, old, &new);
-        self.events.push(Event {
-            revision,
-            change: if old.is_some() {
-                Change::Modified
-            } else {
-                Change::Added
-            },
-            key: key.clone(),
-            object: bytes.clone(),
-            old: before,
-            new: facts,
-        });
-        Ok(bytes)
-    }
-
-    fn after_put(&mut self, resource: &Resource, key: &Key, old: Option<&Object>, new: &Object) {
-        let uids = |object: &Object| -> Vec<String> {
-            object
-                .owners()
-                .iter()
-                .map(|owner| owner.uid.clone())
-                .collect()
-        };
-        let before = old.map(uids).unwrap_or_default();
-        let after = uids(new);
-        let (_, namespace, name) = key.parts();
-        for owner in new.owners() {
-            if !before.contains(&owner.uid)
-                && let Some(task) = gc::owner_task(self.registry, owner, namespace)
-            {
-                self.tasks.push(task);
-            }
-        }
-        if before != after {
-            self.effects.push(Effect::Owners {
-                key: key.clone(),
-                before,
-                after,
-            });
-        }
-        if new.is_deleting() {
-            if resource.is_namespace() {
-                self.effects.push(Effect::NamespaceGoing(name.to_owned()));
-                self.tasks.push(Task::Namespace(name.to_owned()));
-            } else if new
-                .finalizers()
-                .iter()
-                .any(|f| f == FOREGROUND || f == ORPHAN)
-            {
-                self.tasks.push(Task::Owner {
-                    key: key.clone(),
-                    uid: new.uid().to_owned(),
-                });
-            }
-        }
-        if resource.is_event() && old.is_none() {
-            self.tasks.push(Task::Events);
-        }
-    }
-
-    /// Removes an object; answers its last state under the revision of the removal.
-    pub(crate) fn remove(
-        &mut self,
-        resource: &Resource,
-        key: &Key,
-        old: &Object,
-    ) -> Result<Bytes, ApiError> {
-        let revision = self.revision + 1;
-        let mut last = old.clone();
-        last.meta.resource_version = Some(revision.to_string());
-        let value = last.to_value()?;
-        let facts = Arc::new(Facts::of(resource, &value));
-        let bytes = last.to_bytes()?;
-        self.objects
-            .remove(key.as_str())
-            .map(drop)
-            .map_err(|error| {
-                self.is_broken = true;
-                ApiError::internal("remove an object", &error)
-            })?;
-        self.revision = revision;
-        let (_, namespace, name) = key.parts();
-        for owner in old.owners() {
-            if let Some(task) = gc::owner_task(self.registry, owner, namespace) {
-                self.tasks.push(task);
-            }
-        }
-        if !old.owners().is_empty() {
-            self.effects.push(Effect::Owners {
-                key: key.clone(),
-                before: old.owners().iter().map(|owner| owner.uid.clone()).collect(),
-                after: Vec::new(),
-            });
-        }
-        self.tasks.push(Task::Owner {
-            key: key.clone(),
-            uid: old.uid().to_owned(),
-        });
-        if resource.is_namespace() {
-            self.effects.push(Effect::NamespaceGone(name.to_owned()));
-        } else if self.index.terminating.contains(namespace) {
-            self.tasks.push(Task::Namespace(namespace.to_owned()));
-        }
-        self.events.push(Event {
-            revision,
-            change: Change::Deleted,
-            key: key.clone(),
-            object: bytes.clone(),
-            old: Some(Arc::clone(&facts)),
-            new: facts,
-        });
-        Ok(bytes)
     }
 }
 
@@ -584,12 +342,13 @@ fn run_batch(database: &Database, shared: &Shared, state: &mut State, batch: Vec
 fn publish(shared: &Shared, state: &mut State, committed: Committed) {
     state.apply(committed.effects);
     for task in committed.tasks {
-        let is_due = task != Task::Events
+        let is_sweep = task == Task::Events { after: None };
+        let is_due = !is_sweep
             || state
                 .expired_at
                 .is_none_or(|at| at.elapsed() >= EXPIRE_EVERY);
         if is_due {
-            if task == Task::Events {
+            if is_sweep {
                 state.expired_at = Some(Instant::now());
             }
             state.tasks.push(task);
@@ -603,10 +362,10 @@ fn collect(database: &Database, shared: &Shared, state: &mut State, task: Task) 
         gc::step(txn, &task)
     });
     match outcome {
-        Ok((progress, committed)) => {
+        Ok((rest, committed)) => {
             publish(shared, state, committed);
-            if progress == gc::Progress::More {
-                state.tasks.push(task);
+            if let Some(rest) = rest {
+                state.tasks.push(rest);
             }
         }
         // Dropped rather than repeated at once: the next change or the next start brings it back.

@@ -1,6 +1,7 @@
 //! What every reconcile shares.
 
 use crate::backoff::Backoff;
+use crate::throttle::Throttle;
 use kube::Client;
 use opendepot_actors::{ReconcilerHandle, ScannerHandle};
 use opendepot_crds::StorageConfig;
@@ -40,13 +41,14 @@ pub struct ContextOptions {
 pub struct Context {
     pub(crate) options: ContextOptions,
     pub(crate) backoff: Backoff,
+    pub(crate) throttle: Throttle,
 }
 
 impl Context {
     /// Builds the context.
     #[must_use]
     pub fn new(options: ContextOptions) -> Self {
-        Self { options, backoff: Backoff::default() }
+        Self { options, backoff: Backoff::default(), throttle: Throttle::default() }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -9,6 +9,7 @@
 
 mod backoff;
 mod context;
+pub mod damage;
 mod error;
 mod feed;
 mod module;
@@ -19,6 +20,7 @@ mod release;
 mod run;
 pub mod seal;
 mod status;
+mod throttle;
 mod version;
 
 pub use context::{Context, ContextOptions};

@@ -14,11 +14,17 @@ use opendepot_crds::{
 use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, ResourceName, artifact};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Brings a Module's Versions to what its spec asks.
 pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = format!("module/{}/{}", module.namespace().unwrap_or_default(), module.name_any());
     if module.meta().deletion_timestamp.is_some() {
+        context.throttle.forget(&key);
         return Ok(Action::await_change());
+    }
+    if let Some(wait) = context.throttle.wait(&key, Instant::now()) {
+        return Ok(Action::requeue(wait));
     }
     let api: Api<Module> = context.api(&module.namespace().unwrap_or_default());
     let plan = match plan(&module) {

@@ -98,7 +98,9 @@ impl Owner<'_> {
         version.metadata.owner_references = Some(vec![self.reference.clone()]);
         let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
         opendepot_transfer::fault::point("api.create-version");
-        match self.api().create(&params, &version).await {
+        let answer = self.api().create(&params, &version).await;
+        opendepot_transfer::fault::point("api.create-version.done");
+        match answer {
             Ok(created) => Ok(Some(created)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
@@ -149,7 +151,9 @@ impl Owner<'_> {
         let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
         opendepot_transfer::fault::point("api.patch-version");
         let name = existing.name_any();
-        self.api().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(Error::api("update a version"))
+        let answer = self.api().patch(&name, &params, &Patch::Merge(&patch)).await;
+        opendepot_transfer::fault::point("api.patch-version.done");
+        answer.map_err(Error::api("update a version"))
     }
 
     async fn delete(&self, surplus: &Version) -> Result<(), Error> {
@@ -163,7 +167,9 @@ impl Owner<'_> {
         let (name, namespace) = (surplus.name_any(), self.namespace);
         tracing::info!(target: "opendepot::audit", action = "delete", k8s.namespace = namespace, k8s.name = %name, "deleting version `{namespace}/{name}`: its owner does not list it any more");
         opendepot_transfer::fault::point("api.delete-version");
-        match self.api().delete(&name, &params).await {
+        let answer = self.api().delete(&name, &params).await;
+        opendepot_transfer::fault::point("api.delete-version.done");
+        match answer {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(Error::api("delete a version")(error)),

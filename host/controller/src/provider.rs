@@ -17,12 +17,17 @@ use opendepot_crds::{
 use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Brings a Provider's Versions and releases to what its spec asks.
 pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) -> Result<Action, Error> {
+    let key = format!("provider/{}/{}", provider.namespace().unwrap_or_default(), provider.name_any());
     if provider.meta().deletion_timestamp.is_some() {
+        context.throttle.forget(&key);
         return Ok(Action::await_change());
+    }
+    if let Some(wait) = context.throttle.wait(&key, Instant::now()) {
+        return Ok(Action::requeue(wait));
     }
     let namespace = provider.namespace().unwrap_or_default();
     let api: Api<Provider> = context.api(&namespace);

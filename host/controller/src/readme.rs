@@ -50,6 +50,7 @@ pub(crate) async fn write(
             let params = PostParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PostParams::default() };
             opendepot_transfer::fault::point("api.create-readme");
             api.create(&params, &map).await.map_err(Error::api("create the readme"))?;
+            opendepot_transfer::fault::point("api.create-readme.done");
         }
         Some(existing) if existing.owner_references().iter().all(|other| other.uid != owner.uid) => {
             tracing::warn!(k8s.name = %name, "config map `{name}` belongs to something else; the readme is not kept");
@@ -61,6 +62,7 @@ pub(crate) async fn write(
             let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
             opendepot_transfer::fault::point("api.patch-readme");
             api.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(Error::api("update the readme"))?;
+            opendepot_transfer::fault::point("api.patch-readme.done");
         }
     }
     Ok(Some(ReadmeConfigMapRef { name, key: README_KEY.to_owned() }))

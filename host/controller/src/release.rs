@@ -124,7 +124,9 @@ fn stored_file(context: &Context, version: &Version) -> Option<ReleaseFile> {
 fn sign(context: &Context, text: &str, id: &str, files: Vec<ReleaseFile>) -> Result<Release, String> {
     let signer = context.options.signer.as_ref().map_err(Clone::clone)?;
     let now = unix_now();
+    opendepot_transfer::fault::point("release.sign");
     let signature = signer.sign(text.as_bytes(), now).map_err(|error| error.to_string());
+    opendepot_transfer::fault::point("release.sign.done");
     let outcome = if signature.is_ok() { "ok" } else { "failed" };
     metrics::counter!("opendepot_sign_operations_total", "result" => outcome).increment(1);
     let release = opendepot_domain::Release {

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Which controllers run here.
@@ -32,8 +32,6 @@ pub struct Controllers {
 
 /// Reconciles of one kind at a time. Heavy work has permits of its own.
 const CONCURRENCY: u16 = 64;
-/// Bursts of one owner's Versions become one reconcile.
-const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Runs until `shutdown` turns true, then lets running reconciles end.
 pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Receiver<bool>) {
@@ -43,13 +41,13 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
     if which.module {
         let controller = Controller::new(api::<Module>(&client, namespace.as_deref()), watcher::Config::default())
             .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+            .with_config(Config::default().concurrency(CONCURRENCY));
         running.push(drive(controller, "module", module::reconcile, Arc::clone(&context), shutdown.clone()));
     }
     if which.provider {
         let controller = Controller::new(api::<Provider>(&client, namespace.as_deref()), watcher::Config::default())
             .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+            .with_config(Config::default().concurrency(CONCURRENCY));
         running.push(drive(controller, "provider", provider::reconcile, Arc::clone(&context), shutdown.clone()));
     }
     if which.version {

@@ -11,7 +11,7 @@ use opendepot_actors::registry::{RegistryOptions, RenderContext};
 use opendepot_actors::supervisor::Health;
 use opendepot_actors::{Arbiters, ReconcilerHandle, RegistryHandle, ScannerHandle};
 use opendepot_api::server::Server;
-use opendepot_api::{Access, AccessOptions, ApiState, ModuleOptions, StateOptions};
+use opendepot_api::{Access, AccessOptions, ApiState, Damage, ModuleOptions, StateOptions};
 use opendepot_apiserver::{Embedded, Options as EmbeddedOptions, manifests};
 use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use url::Url;
 
 /// Watch events kept for a watcher to catch up.
@@ -100,6 +100,17 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
             }
         });
     }
+
+    let (reports, mut damages) = mpsc::channel(64);
+    parts.api.report_damage_to(reports);
+    let context = Arc::clone(&parts.context);
+    background.spawn(async move {
+        while let Some(Damage { namespace, object_name, is_missing }) = damages.recv().await {
+            if let Err(error) = opendepot_controller::damage::mark(&context, &namespace, &object_name, is_missing).await {
+                tracing::warn!("cannot mark `{namespace}/{object_name}` as damaged: {error}");
+            }
+        }
+    });
 
     let observer = parts.observer(&config, telemetry);
     let (admin_stop, admin_stopped) = watch::channel(false);
@@ -189,7 +200,7 @@ impl Parts {
     async fn build(config: &Config, data: &DataDir, embedded: &Embedded, runtime: &Arc<Runtime>) -> anyhow::Result<Self> {
         let keys = data.artifact_keys(config)?;
         let signing = data.signing_keys(config)?;
-        let filesystem_root = std::path::absolute(&config.filesystem_root)?;
+        let filesystem_root = config.filesystem_root.clone();
         let mut stores_config = StoresConfig::new(&filesystem_root);
         stores_config.limits.max_object_bytes = config.file.limits.archives.provider_packed_bytes;
         let stores = Stores::open(stores_config)?;

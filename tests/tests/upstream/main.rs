@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 /// Writes a Module whose source is GitHub.
 fn github_module(setup: &Setup, name: &str, source: &str, versions: &[&str]) {
     let mut yaml = format!(
-        "apiVersion: opendepot.defdev.io/v1alpha1\nkind: Module\nmetadata:\n  name: {name}\n  \
+        "apiVersion: opendepot.defdev.io/v1alpha1\nkind: Module\nmetadata:\n  name: \"{name}\"\n  \
          namespace: {NAMESPACE}\nspec:\n  moduleConfig:\n    name: {name}\n    provider: local\n    \
          source:\n      github: {source}\n  versions:\n"
     );
@@ -33,8 +33,8 @@ fn github_module(setup: &Setup, name: &str, source: &str, versions: &[&str]) {
 /// Writes a Provider that is mirrored from the configured provider registry.
 fn mirrored_provider(setup: &Setup, name: &str, organisation: &str, more: &str, versions: &[&str]) {
     let mut yaml = format!(
-        "apiVersion: opendepot.defdev.io/v1alpha1\nkind: Provider\nmetadata:\n  name: {name}\n  \
-         namespace: {NAMESPACE}\nspec:\n  providerConfig:\n    name: {name}\n    \
+        "apiVersion: opendepot.defdev.io/v1alpha1\nkind: Provider\nmetadata:\n  name: \"{name}\"\n  \
+         namespace: {NAMESPACE}\nspec:\n  providerConfig:\n    name: \"{name}\"\n    \
          namespace: {organisation}\n    operatingSystems: [linux]\n    \
          architectures: [amd64, arm64]\n{more}  versions:\n"
     );

@@ -37,16 +37,6 @@ impl Message for EraseArtifact {
     type Result = Result<(), Arc<JobError>>;
 }
 
-/// Look whether recorded bytes are still there and whole in size.
-pub(super) struct ProbeArtifact {
-    pub(super) record: ArtifactRecord,
-    pub(super) artifact: Artifact,
-}
-
-impl Message for ProbeArtifact {
-    type Result = Result<bool, Arc<JobError>>;
-}
-
 impl FetchSource {
     pub(super) const fn namespace(&self) -> &Namespace {
         &self.id.namespace

@@ -19,7 +19,7 @@ use crate::supervisor::ExitGuard;
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture, WrapFuture as _};
 use futures::FutureExt as _;
 use futures::future::{Shared, WeakShared};
-use messages::{EraseArtifact, FetchSource, ProbeArtifact, StoreArtifact};
+use messages::{EraseArtifact, FetchSource, StoreArtifact};
 use opendepot_domain::Namespace;
 use opendepot_domain::seam::BoxFuture;
 use state::{Admission, Admitted};
@@ -29,6 +29,9 @@ use tokio::sync::oneshot;
 
 type FetchResult = Result<Arc<Fetched>, Arc<JobError>>;
 type Job = BoxFuture<'static, ()>;
+
+/// Jobs of one namespace that may wait in one lane; more come back later.
+const NUM_WAITING: usize = 24;
 
 /// Which permits a job needs.
 #[derive(Clone, Copy)]
@@ -49,8 +52,8 @@ impl ReconcilerActor {
     fn new(workshop: Arc<Workshop>, num_fetches: usize, num_stores: usize, exit: ExitGuard) -> Self {
         Self {
             workshop,
-            fetches: Admission::new(num_fetches, num_fetches.max(2)),
-            stores: Admission::new(num_stores, num_stores.max(8)),
+            fetches: Admission::new(num_fetches, NUM_WAITING),
+            stores: Admission::new(num_stores, NUM_WAITING),
             running: HashMap::new(),
             _exit: exit,
         }
@@ -158,17 +161,6 @@ impl Handler<EraseArtifact> for ReconcilerActor {
         let workshop = Arc::clone(&self.workshop);
         let namespace = message.artifact.id.namespace.clone();
         let work = async move { workshop.erase(&message.record, &message.artifact).await.map_err(Arc::new) };
-        self.admit(ctx, Lane::Store, &namespace, work).into_future()
-    }
-}
-
-impl Handler<ProbeArtifact> for ReconcilerActor {
-    type Result = ResponseFuture<Result<bool, Arc<JobError>>>;
-
-    fn handle(&mut self, message: ProbeArtifact, ctx: &mut Self::Context) -> Self::Result {
-        let workshop = Arc::clone(&self.workshop);
-        let namespace = message.artifact.id.namespace.clone();
-        let work = async move { workshop.probe(&message.record, &message.artifact).await.map_err(Arc::new) };
         self.admit(ctx, Lane::Store, &namespace, work).into_future()
     }
 }

@@ -46,6 +46,8 @@ pub struct ModuleVersion {
     pub backend_path: String,
     /// The value of go-getter's `archive` parameter: `zip` or `tar.gz`.
     pub archive: &'static str,
+    /// Name of its Version object.
+    pub object_name: String,
     pub(super) config_name: opendepot_domain::ConfigName,
 }
 
@@ -116,6 +118,8 @@ pub struct Package {
     pub h1: String,
     /// Conventional file name.
     pub file_name: String,
+    /// Name of its Version object.
+    pub object_name: String,
     pub(super) config_name: opendepot_domain::ConfigName,
     /// The package document of the current capability window, rendered on first request.
     pub(super) document: ArcSwapOption<WindowDocument>,

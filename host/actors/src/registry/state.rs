@@ -83,6 +83,7 @@ fn module_entry(resource: &Arc<ModuleResource>, versions: Vec<Arc<VersionResourc
                 record: version.record.clone(),
                 backend_path: version.backend_path.clone(),
                 archive: render::archive_parameter(version),
+                object_name: version.object_name.clone(),
                 config_name: version.config_name.clone(),
             })
         });
@@ -157,6 +158,7 @@ fn served_release(version: &Version, release: &Release, platforms: &[&Arc<Versio
             platform: target,
             record: record.clone(),
             h1: file.h1.to_string(),
+            object_name: platform.object_name.clone(),
             config_name: platform.config_name.clone(),
             document: ArcSwapOption::empty(),
         });

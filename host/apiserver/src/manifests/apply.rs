@@ -1,5 +1,6 @@
 //! One pass over the folder.
 
+use super::sources;
 use super::read::{self, Document, Folder};
 use super::{Options, Problem, Report, merge};
 use crate::Embedded;
@@ -58,13 +59,14 @@ impl Wanted {
 
 pub(super) async fn apply(embedded: &Embedded, options: &Options) -> Report {
     let dir = options.dir.clone();
-    let folder = tokio::task::spawn_blocking(move || read::read(&dir))
+    let mut folder = tokio::task::spawn_blocking(move || read::read(&dir))
         .await
         .unwrap_or_else(|error| {
             let mut folder = Folder::default();
             folder.unseen(".", format!("cannot read the folder: {error}"));
             folder
         });
+    sources::leave_out(&mut folder);
     let mut report = Report {
         problems: folder.problems,
         ..Report::default()

@@ -17,6 +17,7 @@
 mod apply;
 mod merge;
 mod read;
+mod sources;
 mod watch;
 
 pub use watch::run;

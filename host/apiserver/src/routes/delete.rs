@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
 use serde_json::json;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// One request deletes at most so many; the answer lists them, and the caller may repeat.
@@ -173,21 +174,21 @@ pub(super) async fn collection(
     )?;
     let written = store
         .write(Box::new(move |txn| {
-            let found = txn.scan(
-                &prefix(&resource, namespace.as_deref()),
-                MAX_DELETED,
-                |key, bytes| {
-                    let (_, namespace, name) = key.parts();
-                    selector.matches_bytes(&resource, namespace, name, bytes)
-                },
-            )?;
-            let mut objects = Vec::with_capacity(found.len());
-            for (key, bytes) in found {
-                let object = Object::from_bytes(&bytes)?;
-                // Checked for all before the first is touched.
-                options.check(&resource, &object)?;
-                objects.push((key, object));
-            }
+            let mut objects = Vec::new();
+            let prefix = prefix(&resource, namespace.as_deref());
+            txn.scan(&prefix, None, |key, bytes| {
+                if objects.len() >= MAX_DELETED {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let (_, namespace, name) = key.parts();
+                if selector.matches_bytes(&resource, namespace, name, bytes)? {
+                    let object = Object::from_bytes(bytes)?;
+                    // Checked for all before the first is touched.
+                    options.check(&resource, &object)?;
+                    objects.push((key, object));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
             let mut items = Vec::new();
             for (key, object) in objects {
                 let bytes = if options.is_dry_run() {

@@ -1,7 +1,7 @@
 //! Bounds of the embedded server that a cluster does not have, or not at a size that a test can
 //! reach.
 
-use crate::support::{definition, object, options, refused, widget, within};
+use crate::support::{definition, gone, object, options, refused, widget, within};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
@@ -360,10 +360,42 @@ async fn ten_thousand_objects() {
     }
     println!("wrote 10000 objects in {:?}", started.elapsed());
     embedded.shutdown();
-    drop((api, embedded));
+    // Another process, so that its memory is that of an open store and nothing else.
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "embedded_limits::figures_of_an_open_store",
+            "--nocapture",
+        ])
+        .env(FIGURES, &path)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+const FIGURES: &str = "OPENDEPOT_FIGURES_TEST_PATH";
+
+/// The second half of `ten_thousand_objects`; does nothing when run as a test of its own.
+#[tokio::test]
+async fn figures_of_an_open_store() {
+    let Some(path) = std::env::var_os(FIGURES).map(std::path::PathBuf::from) else {
+        return;
+    };
+    let memory = |when: &str| {
+        if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+            let line = status.lines().find(|line| line.starts_with("VmHWM"));
+            println!("{when}: {}", line.unwrap_or_default());
+        }
+    };
+    memory("before");
     let started = Instant::now();
-    let embedded = Embedded::open(with_path()).unwrap();
+    let embedded = Embedded::open(Options {
+        path: Some(path),
+        ..options()
+    })
+    .unwrap();
     println!("opened in {:?}", started.elapsed());
+    memory("after opening");
     let api = widgets(&embedded);
     let started = Instant::now();
     let (mut token, mut count) = (None::<String>, 0);
@@ -381,15 +413,95 @@ async fn ten_thousand_objects() {
         "listed {count} objects in pages of 500 in {:?}",
         started.elapsed()
     );
-    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
-        println!(
-            "{}",
-            status
-                .lines()
-                .filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"))
-                .collect::<Vec<_>>()
-                .join(" ")
+    memory("after listing");
+    assert_eq!(count, 10_000);
+}
+
+/// More than one step of the collector takes, with every propagation and a namespace.
+#[tokio::test]
+async fn large_families_are_collected_in_steps() {
+    use k8s_openapi::api::core::v1::Namespace;
+    use kube::api::DeleteParams;
+    const MANY: usize = 230;
+    let embedded = Embedded::open(options()).unwrap();
+    let client = embedded.client("default");
+    let api = widgets(&embedded);
+    for (name, params, survivors) in [
+        ("background", DeleteParams::background(), 0),
+        ("foreground", DeleteParams::foreground(), 0),
+        ("orphan", DeleteParams::orphan(), MANY),
+    ] {
+        let owner = create(&api, name).await;
+        let mut last = None;
+        for number in 0..MANY {
+            let mut dependent = object(&format!("{name}-{number:03}"), json!({"type": "module"}));
+            dependent.metadata.owner_references = Some(vec![
+                serde_json::from_value(json!({
+                    "apiVersion": "test.opendepot.defdev.io/v1", "kind": "Widget", "name": name,
+                    "uid": owner.uid(), "blockOwnerDeletion": true,
+                }))
+                .unwrap(),
+            ]);
+            last = Some(
+                api.create(&PostParams::default(), &dependent)
+                    .await
+                    .unwrap(),
+            );
+        }
+        api.delete(name, &params).await.unwrap();
+        gone(&api, &owner).await;
+        if survivors == 0 {
+            gone(&api, &last.unwrap()).await;
+        }
+        let left = api.list(&ListParams::default()).await.unwrap();
+        assert_eq!(left.items.len(), survivors, "{name}");
+        assert!(
+            left.items
+                .iter()
+                .all(|object| object.owner_references().is_empty()),
+            "{name}"
         );
     }
-    assert_eq!(count, 10_000);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": "full"}})).unwrap();
+    let namespace = namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let inside: Api<DynamicObject> = Api::namespaced_with(client.clone(), "full", &widget());
+    let maps: Api<ConfigMap> = Api::namespaced(client, "full");
+    for number in 0..MANY {
+        create(&inside, &format!("w{number}")).await;
+        let map: ConfigMap =
+            serde_json::from_value(json!({"metadata": {"name": format!("m{number}")}})).unwrap();
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+    namespaces
+        .delete("full", &DeleteParams::default())
+        .await
+        .unwrap();
+    let uid = namespace.uid().unwrap();
+    within(await_condition(
+        namespaces,
+        "full",
+        conditions::is_deleted(&uid),
+    ))
+    .await
+    .unwrap();
+    assert!(
+        inside
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    assert!(
+        maps.list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }

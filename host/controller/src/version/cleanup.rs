@@ -34,7 +34,9 @@ pub(super) async fn run(version: &Version, api: &Api<Version>, context: &Context
     let patch = json!({ "metadata": { "finalizers": rest, "resourceVersion": version.resource_version() } });
     let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
     opendepot_transfer::fault::point("api.remove-finalizer");
-    match api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await {
+    let answer = api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await;
+    opendepot_transfer::fault::point("api.remove-finalizer.done");
+    match answer {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(Error::api("remove the finalizer")(error)),
@@ -66,7 +68,9 @@ async fn erase(version: &Version, context: &Context) -> Result<(), Error> {
             size: record.size,
             sha256: record.sha256,
         };
+        opendepot_transfer::fault::point("cleanup.erase");
         context.options.reconciler.erase(record, artifact).await?;
+        opendepot_transfer::fault::point("cleanup.erase.done");
     }
     Ok(())
 }

@@ -42,11 +42,11 @@ impl<'a> Report<'a> {
         self.set(status, ConditionType::Stored, true, Reason::Succeeded, "the bytes are stored");
         let unscanned = ConditionStatus::Unknown;
         self.set(status, ConditionType::Scanned, unscanned, Reason::ScanDisabled, "scanning is not enabled");
-        for done in [ConditionType::Reconciling, ConditionType::Stalled, ConditionType::ArtifactMissing] {
+        for done in [ConditionType::Reconciling, ConditionType::Stalled] {
             conditions::remove(&mut status.conditions, done);
         }
         let (is_published, reason, message) = match kind {
-            ArtifactKind::Module if self.surroundings.module.is_some() => (true, Reason::Published, "clients can have it"),
+            ArtifactKind::Module if self.surroundings.has_parent => (true, Reason::Published, "clients can have it"),
             ArtifactKind::Module => (false, Reason::NoModule, "there is no Module of this name"),
             ArtifactKind::Provider => self.signed(status),
         };
@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
             let message = "the release waits for every platform, and is then signed";
             self.set(status, ConditionType::Signed, false, Reason::ReleaseIncomplete, message);
         }
-        match (self.surroundings.has_provider, is_listed) {
+        match (self.surroundings.has_parent, is_listed) {
             (false, _) => (false, Reason::NoProvider, "there is no Provider of this name"),
             (true, true) => (true, Reason::Published, "clients can have it"),
             (true, false) => (false, Reason::ReleaseIncomplete, "the release waits for every platform, and is then signed"),
@@ -98,10 +98,6 @@ impl<'a> Report<'a> {
             ArtifactKind::Module => SYNC_FAILED_MODULE,
             ArtifactKind::Provider => SYNC_FAILED_PROVIDER,
         };
-        if matches!(error, JobError::Busy) {
-            self.waiting(status, "waits for its turn");
-            return;
-        }
         let is_final = error.kind() == opendepot_domain::Kind::Invalid || reason == Reason::PlatformUnavailable;
         status.sync_status = format!("{prefix}{message}").chars().take(4_000).collect();
         if status.artifact.is_some() {

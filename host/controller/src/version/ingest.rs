@@ -8,13 +8,12 @@ use crate::context::unix_now;
 use crate::error::Error;
 use crate::{readme, seal};
 use kube::runtime::controller::Action;
-use kube::ResourceExt as _;
-use opendepot_actors::reconciler::{Fetched, JobError};
+use kube::{Api, ResourceExt as _};
+use opendepot_actors::reconciler::{Fetched, JobError, Origin, ProviderOrigin};
 use opendepot_crds as crds;
-use opendepot_crds::{ConditionType, Reason, StatusArtifact, Verdict, VersionSource, VersionStatus, conditions};
+use opendepot_crds::{ConditionType, Provider, Reason, StatusArtifact, Verdict, VersionSource, VersionStatus, conditions};
 use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Kind, Sha256};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What a fetched source means for what is stored.
 enum Comparison {
@@ -42,10 +41,13 @@ impl Turn<'_> {
     ) -> Result<Action, Error> {
         let reconciler = &self.context.options.reconciler;
         let report = Report::new(self.version, self.surroundings);
-        let fetched = match reconciler.fetch(&intent.id, intent.origin.clone()).await {
+        let origin = self.pinned(intent).await?;
+        opendepot_transfer::fault::point("sync.fetch");
+        let fetched = match reconciler.fetch(&intent.id, origin).await {
             Ok(fetched) => fetched,
             Err(error) => return self.fail(intent, &report, ConditionType::Fetched, error).await,
         };
+        opendepot_transfer::fault::point("sync.fetch.done");
         let is_missing = match &stored {
             None => true,
             Some(record) => match reconciler.probe(record.clone(), artifact(intent, record)).await {
@@ -143,9 +145,11 @@ impl Turn<'_> {
         let stale = pending.pending.take().filter(|old| *old != StatusArtifact::from(&record));
         if let Some(stale) = stale.as_ref().and_then(|stale| ArtifactRecord::try_from(stale).ok()) {
             let old = artifact(intent, &stale);
+            opendepot_transfer::fault::point("sync.erase");
             if let Err(error) = reconciler.erase(stale, old).await {
                 return self.fail(intent, &report, ConditionType::Stored, error).await;
             }
+            opendepot_transfer::fault::point("sync.erase.done");
         }
         pending.pending = Some(StatusArtifact::from(&record));
         report.waiting(&mut pending, "storing the bytes");
@@ -154,7 +158,9 @@ impl Turn<'_> {
         let version = version.as_ref().unwrap_or(self.version);
         let turn = Turn { version, api: self.api, context: self.context, surroundings: self.surroundings };
 
+        opendepot_transfer::fault::point("sync.store");
         let stored = reconciler.store(record.clone(), wanted, Arc::clone(&fetched)).await;
+        opendepot_transfer::fault::point("sync.store.done");
         if let Err(error) = stored {
             return turn.fail(intent, &report, ConditionType::Stored, error).await;
         }
@@ -247,7 +253,8 @@ impl Turn<'_> {
         let assumed = fetched.are_protocols_assumed;
         let message = "no manifest says which protocols this provider speaks; 5.0 is assumed";
         report.set(after, ConditionType::ProtocolsAssumed, assumed, Reason::NoManifest, message);
-        for over in [ConditionType::ContentDrift, ConditionType::Stale] {
+        let healed = [ConditionType::ArtifactMissing, ConditionType::ArtifactCorrupt];
+        for over in [ConditionType::ContentDrift, ConditionType::Stale].into_iter().chain(healed) {
             conditions::remove(&mut after.conditions, over);
         }
     }
@@ -300,6 +307,10 @@ impl Turn<'_> {
         stage: ConditionType,
         error: Arc<JobError>,
     ) -> Result<Action, Error> {
+        if error.kind() == Kind::Busy && error.retry_after_seconds().is_none() {
+            // Waiting for a turn is no news: nothing is written.
+            return Err(Error::Job(error));
+        }
         let mut after = self.status();
         report.failed(&mut after, intent.id.kind, stage, &error);
         self.write(&after).await?;
@@ -307,10 +318,20 @@ impl Turn<'_> {
             // The source does not have it: nothing to try again until somebody asks.
             return Ok(Action::await_change());
         }
-        if error.kind() == Kind::Busy && error.retry_after_seconds().is_none() {
-            return Ok(Action::requeue(Duration::from_secs(1)));
-        }
         Err(Error::Job(error))
+    }
+
+    /// The origin, with the signing keys that its Provider has pinned when the spec names none.
+    async fn pinned(&self, intent: &Intent) -> Result<Origin, Error> {
+        let mut origin = intent.origin.clone();
+        if let Origin::Provider { source: ProviderOrigin::Registry { key_ids, .. } } = &mut origin
+            && key_ids.is_empty()
+        {
+            let api: Api<Provider> = self.context.api(intent.id.namespace.as_str());
+            let provider = api.get_opt(intent.id.name.as_str()).await.map_err(Error::api("read the provider"))?;
+            *key_ids = provider.and_then(|provider| provider.status).map(|status| status.pinned_signing_keys).unwrap_or_default();
+        }
+        Ok(origin)
     }
 }
 

@@ -97,7 +97,6 @@ impl Intent {
     pub(crate) fn resolve(
         version: &Version,
         module: Option<&crds::Module>,
-        pinned_keys: &[String],
         context: &Context,
     ) -> Result<Self, Refusal> {
         let object_name = version.name_any();
@@ -108,7 +107,7 @@ impl Intent {
         let spec = &version.spec;
         let (origin, storage, is_immutable) = match id.kind {
             ArtifactKind::Module => module_origin(spec, module, &id, context)?,
-            ArtifactKind::Provider => provider_origin(spec, &id, pinned_keys, context)?,
+            ArtifactKind::Provider => provider_origin(spec, &id, context)?,
         };
         let backend = backend(storage.as_ref(), context)?;
         let file_name = spec.file_name.clone().map(FileName::new).transpose().map_err(invalid)?;
@@ -163,7 +162,6 @@ fn module_origin(
 fn provider_origin(
     spec: &crds::VersionSpec,
     id: &ArtifactId,
-    pinned_keys: &[String],
     context: &Context,
 ) -> Result<Resolved, Refusal> {
     let config = spec
@@ -180,7 +178,6 @@ fn provider_origin(
         }
         crds::ProviderOrigin::Registry { host, namespace, name, key_ids, allow_unsigned } => {
             let base_url = host.map_or_else(|| context.options.provider_registry.clone(), |host| format!("https://{host}"));
-            let key_ids = if key_ids.is_empty() { pinned_keys.to_vec() } else { key_ids };
             let allow_unsigned = allow_unsigned || !context.options.require_signature;
             ProviderOrigin::Registry { base_url, namespace, name, key_ids, allow_unsigned }
         }

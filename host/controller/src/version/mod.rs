@@ -15,7 +15,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
-    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Provider, Reason, Version, VersionStatus,
+    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Reason, Version, VersionStatus,
 };
 use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Sha256};
 use opendepot_identity::SealState;
@@ -34,7 +34,7 @@ pub(crate) async fn reconcile(version: Arc<Version>, context: Arc<Context>) -> R
     };
     let surroundings = Surroundings::read(&version, &context).await?;
     let turn = Turn { version: &version, api: &api, context: &context, surroundings: &surroundings };
-    match Intent::resolve(&version, surroundings.module.as_ref(), &surroundings.pinned_keys, &context) {
+    match Intent::resolve(&version, surroundings.module.as_ref(), &context) {
         Ok(intent) => turn.run(&intent).await,
         Err(refusal) => turn.refuse(&refusal).await,
     }
@@ -51,34 +51,33 @@ async fn finalized(version: &Version, api: &Api<Version>) -> Result<Option<Versi
     let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
     opendepot_transfer::fault::point("api.add-finalizer");
     let patched = api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await;
+    opendepot_transfer::fault::point("api.add-finalizer.done");
     patched.map(Some).map_err(Error::api("add the finalizer"))
 }
 
-/// The resources around a Version that its turn depends on.
+/// What a Version's turn depends on around it.
+#[derive(Default)]
 pub(crate) struct Surroundings {
+    /// The Module of its name, for a Version that stands alone.
     pub(crate) module: Option<Module>,
-    pub(crate) has_provider: bool,
-    pub(crate) pinned_keys: Vec<String>,
+    /// Whether its Module or Provider exists.
+    pub(crate) has_parent: bool,
 }
 
 impl Surroundings {
+    /// A Version with an owner needs no look: without the owner it would be collected.
     async fn read(version: &Version, context: &Context) -> Result<Self, Error> {
-        let mut surroundings = Self { module: None, has_provider: false, pinned_keys: Vec::new() };
-        let Ok((id, _)) = intent::identity(version) else { return Ok(surroundings) };
-        match id.kind {
-            ArtifactKind::Module => {
-                let api: Api<Module> = context.api(id.namespace.as_str());
-                surroundings.module = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the module"))?;
-            }
-            ArtifactKind::Provider => {
-                let api: Api<Provider> = context.api(id.namespace.as_str());
-                let provider = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the provider"))?;
-                surroundings.has_provider = provider.is_some();
-                surroundings.pinned_keys =
-                    provider.and_then(|provider| provider.status).map(|status| status.pinned_signing_keys).unwrap_or_default();
-            }
+        let Ok((id, _)) = intent::identity(version) else { return Ok(Self::default()) };
+        if intent::owner(version).is_some_and(|(kind, ..)| kind == id.kind) {
+            return Ok(Self { module: None, has_parent: true });
         }
-        Ok(surroundings)
+        if id.kind == ArtifactKind::Provider {
+            // Releases are made of owned Versions only.
+            return Ok(Self::default());
+        }
+        let api: Api<Module> = context.api(id.namespace.as_str());
+        let module = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the module"))?;
+        Ok(Self { has_parent: module.is_some(), module })
     }
 }
 

@@ -191,7 +191,8 @@ pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Re
         controllers,
         serve_registry,
         plugin_dirs,
-        filesystem_root,
+        // Absolute, so that plugins and records do not depend on where the process was started.
+        filesystem_root: std::path::absolute(&filesystem_root).unwrap_or(filesystem_root),
         tls,
         auth,
         log_level,
