@@ -143,6 +143,18 @@ impl Upstream {
         self.site.lock().unwrap().answers.remove(path);
     }
 
+    /// Changes the JSON that a path answers.
+    pub fn edit(&self, path: &str, change: impl FnOnce(&mut Value)) {
+        let mut site = self.site.lock().unwrap();
+        let canned = site
+            .answers
+            .get_mut(path)
+            .unwrap_or_else(|| panic!("nothing at `{path}`"));
+        let mut json = serde_json::from_slice(&canned.body).unwrap();
+        change(&mut json);
+        canned.body = json.to_string().into();
+    }
+
     /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.site.lock().unwrap().seen.clone()

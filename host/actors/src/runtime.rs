@@ -1,8 +1,17 @@
 //! The arbiters: one thread an actor, all on the one shared tokio runtime (actors.md).
 
-use actix_rt::{Arbiter, ArbiterHandle};
+use actix_rt::{Arbiter, ArbiterHandle, System};
+use std::future::Future;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
+
+/// Runs `main` on this thread, where [`Arbiters`] can be started; what it spawns lives on `runtime`.
+///
+/// For programs that do not name actix, such as the tests of crates that use handles.
+pub fn block_on<T>(runtime: &Arc<Runtime>, main: impl Future<Output = T>) -> T {
+    let runtime = Arc::clone(runtime);
+    System::with_tokio_rt(move || runtime).block_on(main)
+}
 
 /// One arbiter an actor, so that a handler which blocks stalls no other.
 pub struct Arbiters {

@@ -22,6 +22,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::OwnedSemaphorePermit;
 
+/// Bytes are named by their digest, so a client may keep them; a shared cache may not.
+const IMMUTABLE: &str = "private, max-age=31536000, immutable";
+
 pub(crate) async fn module(
     State(state): State<ApiState>,
     Peer(peer): Peer,
@@ -262,9 +265,11 @@ impl Download<'_> {
         if is_unmodified(headers, &etag) {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             insert(response.headers_mut(), header::ETAG, &etag);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
             return Ok(response);
         }
-        let range = asked(headers, &etag, record.size);
+        // Range is defined for GET alone (RFC 9110 section 14.2).
+        let range = if method == Method::GET { asked(headers, &etag, record.size) } else { Asked::Whole };
         let (status, start, end) = match range {
             Asked::Whole => (StatusCode::OK, 0, record.size.saturating_sub(1)),
             Asked::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
@@ -294,7 +299,7 @@ impl Download<'_> {
         insert(out, header::CONTENT_LENGTH, &length.to_string());
         insert(out, header::ETAG, &etag);
         out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
         out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(name) = attachment {
             insert(out, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
@@ -315,8 +320,13 @@ impl Download<'_> {
         if let Some(damage) = self.subject.damage(kind) {
             self.state.report(damage);
         }
-        // A recorded artifact that its store does not have is our fault, not the client's.
-        ApiError::of_kind(if kind == Kind::NotFound { Kind::Corrupt } else { kind })
+        // The client named a published artifact: whatever the store holds against us is not its fault.
+        ApiError::of_kind(match kind {
+            Kind::NotFound => Kind::Corrupt,
+            Kind::Denied | Kind::Unauthenticated => Kind::Unavailable,
+            Kind::Invalid | Kind::Conflict => Kind::Internal,
+            ours => ours,
+        })
     }
 }
 

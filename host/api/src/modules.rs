@@ -73,6 +73,7 @@ pub(crate) async fn download(
     out.insert(X_TERRAFORM_GET, location);
     out.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     out.insert(header::VARY, HeaderValue::from_static("Authorization, User-Agent"));
+    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }
 

@@ -100,6 +100,7 @@ async fn discovery() -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -138,20 +139,26 @@ impl<'a> Caller<'a> {
 
 /// A rendered list, gzipped for who asks: it carries no secret.
 pub(crate) fn json(headers: &HeaderMap, document: &Document) -> Response {
-    let accepts_gzip = headers
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').any(|coding| coding.trim().split(';').next() == Some("gzip")));
-    match &document.gzip {
-        Some(gzip) if accepts_gzip => {
-            let mut response = private_json(gzip.clone());
-            let headers = response.headers_mut();
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
-            response
-        }
-        _ => private_json(document.plain.clone()),
+    let Some(gzip) = &document.gzip else { return private_json(document.plain.clone()) };
+    let is_gzip = accepts_gzip(headers);
+    let mut response = private_json(if is_gzip { gzip.clone() } else { document.plain.clone() });
+    let headers = response.headers_mut();
+    if is_gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+    // Of both forms: either may be the one that a cache holds.
+    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
+    response
+}
+
+/// Whether `Accept-Encoding` names gzip, with a weight that is not nought.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// An answer that no shared cache may keep (T58).

@@ -1,6 +1,7 @@
 //! What every reconcile shares.
 
 use crate::backoff::Backoff;
+use crate::feed::Feed;
 use crate::throttle::Throttle;
 use kube::Client;
 use opendepot_actors::{ReconcilerHandle, ScannerHandle};
@@ -40,6 +41,7 @@ pub struct ContextOptions {
 /// Shared by all controllers.
 pub struct Context {
     pub(crate) options: ContextOptions,
+    pub(crate) feed: Feed,
     pub(crate) backoff: Backoff,
     pub(crate) throttle: Throttle,
 }
@@ -47,8 +49,8 @@ pub struct Context {
 impl Context {
     /// Builds the context.
     #[must_use]
-    pub fn new(options: ContextOptions) -> Self {
-        Self { options, backoff: Backoff::default(), throttle: Throttle::default() }
+    pub fn new(options: ContextOptions, feed: Feed) -> Self {
+        Self { options, feed, backoff: Backoff::default(), throttle: Throttle::default() }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -1,6 +1,7 @@
 //! The feed of the registry: watches Modules, Providers and Versions, and keeps what serving
 //! needs of each, checked against its seal. The registry actor pulls snapshots from it.
 
+use crate::index::{Index, Summary};
 use crate::seal;
 use crate::version::intent;
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use opendepot_actors::registry::{CatalogSource, ModuleResource, ProviderResource
 use opendepot_crds::{Module, Provider, StorageConfig, Version, VerdictResult};
 use opendepot_domain::{ArtifactKind, ArtifactRecord, H1, Namespace, Release, ResourceName};
 use opendepot_identity::{ArtifactKeys, SealState};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::mpsc;
 
 /// What is known of one kind, by namespace and name.
 struct Shelf<R> {
@@ -50,14 +52,50 @@ struct Inner {
     modules: Shelf<ModuleResource>,
     providers: Shelf<ProviderResource>,
     versions: Shelf<VersionResource>,
+    summaries: RwLock<HashMap<String, Arc<Summary>>>,
+    index: Index,
+    owners: Owners,
+}
+
+/// Tells the owners' controllers that one of their Versions changed. Bounded: a full queue holds
+/// up the feed for as long as the controllers need.
+struct Owners {
+    sender: mpsc::Sender<Owner>,
+    receiver: Mutex<Option<mpsc::Receiver<Owner>>>,
+}
+
+/// A Module or Provider whose Versions changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) kind: ArtifactKind,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 impl Feed {
     /// An empty feed; [`Feed::run`] fills it.
     #[must_use]
     pub fn new(keys: Arc<ArtifactKeys>) -> Self {
-        let (modules, providers, versions) = (Shelf::default(), Shelf::default(), Shelf::default());
-        Self(Arc::new(Inner { keys, modules, providers, versions }))
+        let (sender, receiver) = mpsc::channel(1024);
+        Self(Arc::new(Inner {
+            keys,
+            modules: Shelf::default(),
+            providers: Shelf::default(),
+            versions: Shelf::default(),
+            summaries: RwLock::default(),
+            index: Index::default(),
+            owners: Owners { sender, receiver: Mutex::new(Some(receiver)) },
+        }))
+    }
+
+    /// What the owner with this uid controls.
+    pub(crate) fn owned(&self, uid: &str) -> Vec<Arc<Summary>> {
+        self.0.index.owned(uid)
+    }
+
+    /// The owners whose Versions change; to be taken once.
+    pub(crate) fn take_owners(&self) -> Option<mpsc::Receiver<Owner>> {
+        self.0.owners.receiver.lock().take()
     }
 
     /// Whether the initial lists are complete.
@@ -81,14 +119,92 @@ impl Feed {
         let modules = watch_kind(api::<Module>(&client, namespace), &inner.modules, module, &registry, "module");
         let providers =
             watch_kind(api::<Provider>(&client, namespace), &inner.providers, provider, &registry, "provider");
-        let keys = Arc::clone(&inner.keys);
-        let convert = move |object: &Version| version(&keys, object);
-        let versions = watch_kind(api::<Version>(&client, namespace), &inner.versions, convert, &registry, "version");
+        let versions = self.watch_versions(api::<Version>(&client, namespace), &registry);
         tokio::select! {
             () = shutdown => {}
             _ = futures::future::join3(modules, providers, versions) => {}
         }
     }
+}
+
+impl Feed {
+    /// As [`watch_kind`], and keeps the owners' index in step: an owner is told once the index
+    /// knows, so that what it reads then is not older than what it was told of.
+    async fn watch_versions(&self, api: Api<Version>, registry: &RegistryHandle) {
+        let inner = &self.0;
+        let convert = |object: &Version| version(&inner.keys, object);
+        let config = watcher::Config::default().page_size(500);
+        let mut events = watch(api, config).default_backoff().boxed();
+        let mut fresh: HashMap<String, Arc<VersionResource>> = HashMap::new();
+        let mut listed: HashMap<String, Arc<Summary>> = HashMap::new();
+        loop {
+            let has_changed = match events.try_next().await {
+                Ok(Some(Event::Init)) => {
+                    fresh.clear();
+                    listed.clear();
+                    false
+                }
+                Ok(Some(Event::InitApply(object))) => {
+                    keep(&mut fresh, &object, convert, Some(&inner.versions.entries.read()));
+                    if let Some(summary) = Summary::of(&inner.keys, &object) {
+                        listed.insert(key(&object), Arc::new(summary));
+                    }
+                    false
+                }
+                Ok(Some(Event::InitDone)) => {
+                    let gone: Vec<String> =
+                        inner.summaries.read().keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
+                    for key in gone {
+                        self.note(key, None).await;
+                    }
+                    for (key, summary) in listed.drain() {
+                        self.note(key, Some(summary)).await;
+                    }
+                    *inner.versions.entries.write() = std::mem::take(&mut fresh);
+                    inner.versions.is_synced.store(true, Ordering::Release);
+                    true
+                }
+                Ok(Some(Event::Apply(object))) => {
+                    self.note(key(&object), Summary::of(&inner.keys, &object).map(Arc::new)).await;
+                    keep(&mut inner.versions.entries.write(), &object, convert, None)
+                }
+                Ok(Some(Event::Delete(object))) => {
+                    self.note(key(&object), None).await;
+                    inner.versions.entries.write().remove(&key(&object)).is_some()
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    watch_failed("version", &error);
+                    false
+                }
+            };
+            if has_changed {
+                registry.catalog_changed().await;
+            }
+        }
+    }
+
+    /// Replaces one summary and tells its owner.
+    async fn note(&self, key: String, after: Option<Arc<Summary>>) {
+        let inner = &self.0;
+        let before = match &after {
+            Some(after) => inner.summaries.write().insert(key, Arc::clone(after)),
+            None => inner.summaries.write().remove(&key),
+        };
+        let Some(about) = after.clone().or_else(|| before.clone()) else { return };
+        inner.index.replace(before.as_deref(), after);
+        let owner =
+            Owner { kind: about.owner.kind, namespace: about.namespace.clone(), name: about.owner.name.clone() };
+        // Before the first list is complete every owner is looked at anyway.
+        if inner.versions.is_synced.load(Ordering::Acquire) {
+            let _ = inner.owners.sender.send(owner).await;
+        }
+    }
+}
+
+fn watch_failed(kind: &'static str, error: &watcher::Error) {
+    metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error").increment(1);
+    tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
 }
 
 impl CatalogSource for Feed {
@@ -150,8 +266,7 @@ async fn watch_kind<K, R, F>(
             Ok(Some(Event::Delete(object))) => shelf.entries.write().remove(&key(&object)).is_some(),
             Ok(None) => return,
             Err(error) => {
-                metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error").increment(1);
-                tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
+                watch_failed(kind, &error);
                 false
             }
         };

@@ -12,6 +12,7 @@ mod context;
 pub mod damage;
 mod error;
 mod feed;
+mod index;
 mod module;
 mod owned;
 mod provider;
@@ -22,6 +23,7 @@ pub mod seal;
 mod status;
 mod throttle;
 mod version;
+mod watched;
 
 pub use context::{Context, ContextOptions};
 pub use error::Error;

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::index::Summary;
 use crate::owned::{Applied, Desired, Owner, reference, sync_request};
 use crate::status;
 use crate::version::{condition_time, intent::Refusal};
@@ -9,12 +10,12 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
     ConditionType, LABEL_MODULE, LABEL_NAMESPACE, MANAGER_MODULE, Module, ModuleConfig, ModuleStatus, ModuleVersionRef,
-    Reason, SYNCED_MODULE, Version, VersionSpec, VersionType, conditions,
+    Reason, SYNCED_MODULE, VersionSpec, VersionType, conditions,
 };
 use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, ResourceName, artifact};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Brings a Module's Versions to what its spec asks.
 pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Action, Error> {
@@ -22,6 +23,10 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
     if module.meta().deletion_timestamp.is_some() {
         context.throttle.forget(&key);
         return Ok(Action::await_change());
+    }
+    if !context.feed.is_synced() {
+        // Before the first list is complete, nothing may be taken for missing.
+        return Ok(Action::requeue(Duration::from_millis(100)));
     }
     if let Some(wait) = context.throttle.wait(&key, Instant::now()) {
         return Ok(Action::requeue(wait));
@@ -42,7 +47,6 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
         context: &context,
         namespace: &namespace,
         reference: reference(module.as_ref())?,
-        selector: format!("{LABEL_MODULE}={}", plan.label),
         manager: MANAGER_MODULE,
         requested_at: request.clone(),
     };
@@ -64,7 +68,6 @@ struct Plan {
     /// The entries that are kept, as written, with what they stand for.
     texts: Vec<(String, ArtifactId)>,
     latest: Option<String>,
-    label: String,
 }
 
 fn plan(module: &Module) -> Result<Plan, Refusal> {
@@ -86,7 +89,7 @@ fn plan(module: &Module) -> Result<Plan, Refusal> {
         entries.truncate(limit);
     }
     let latest = entries.first().map(|(_, version)| format!("v{version}"));
-    let mut plan = Plan { desired: Vec::new(), texts: Vec::new(), latest, label: label.clone() };
+    let mut plan = Plan { desired: Vec::new(), texts: Vec::new(), latest };
     for (text, version) in entries {
         let id = ArtifactId {
             namespace: namespace.clone(),
@@ -136,20 +139,18 @@ fn refs(texts: &[(String, ArtifactId)], applied: &Applied) -> BTreeMap<String, M
         .iter()
         .filter_map(|(text, id)| {
             let version = applied.versions.get(id)?;
-            let file_name = version.spec.file_name.clone();
-            Some((text.clone(), ModuleVersionRef { name: Some(version.name_any()), file_name, ..Default::default() }))
+            let (name, file_name) = (Some(version.name.clone()), version.file_name.clone());
+            Some((text.clone(), ModuleVersionRef { name, file_name, ..Default::default() }))
         })
         .collect()
 }
 
-/// Whether a Version is ready, and why not.
-pub(crate) fn readiness(version: &Version) -> Result<(), String> {
-    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    match conditions::find(conditions, ConditionType::Ready) {
-        Some(ready) if ready.status == "True" => Ok(()),
-        Some(ready) => Err(format!("{}: {}", version.name_any(), ready.message)),
-        None => Err(format!("{}: not looked at yet", version.name_any())),
-    }
+/// Why Versions are not ready, sorted, with their names.
+pub(crate) fn problems<'a>(versions: impl Iterator<Item = &'a Arc<Summary>>) -> Vec<String> {
+    let problem = |version: &Arc<Summary>| Some(format!("{}: {}", version.name, version.problem.as_ref()?));
+    let mut problems: Vec<String> = versions.filter_map(problem).collect();
+    problems.sort();
+    problems
 }
 
 struct Writer<'a> {
@@ -177,10 +178,8 @@ impl<'a> Writer<'a> {
 
     fn applied(&self, after: &mut ModuleStatus, num_desired: usize, applied: &Applied) {
         conditions::remove(&mut after.conditions, ConditionType::Stalled);
-        let mut problems: Vec<String> =
-            applied.versions.values().filter_map(|version| readiness(version).err()).collect();
-        problems.sort();
-        let num_missing = num_desired - applied.versions.len().min(num_desired);
+        let mut problems = problems(applied.versions.values());
+        let num_missing = applied.num_coming;
         if num_missing > 0 {
             problems.push(format!("{num_missing} versions wait to be created"));
         }

@@ -2,13 +2,15 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::index::{self, Summary};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt as _};
 use opendepot_crds::{ANNOTATION_REQUESTED_AT, Version, VersionSpec};
 use opendepot_domain::{ArtifactId, artifact};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// A Version that its owner wants.
 pub(crate) struct Desired {
@@ -27,8 +29,6 @@ pub(crate) struct Owner<'a> {
     pub(crate) context: &'a Context,
     pub(crate) namespace: &'a str,
     pub(crate) reference: OwnerReference,
-    /// `key=value`: finds the owner's Versions.
-    pub(crate) selector: String,
     pub(crate) manager: &'static str,
     /// Passed on when the owner is asked to sync again.
     pub(crate) requested_at: Option<String>,
@@ -36,22 +36,17 @@ pub(crate) struct Owner<'a> {
 
 /// What applying the desired set came to.
 pub(crate) struct Applied {
-    /// Live Versions that are wanted, by what they stand for.
-    pub(crate) versions: HashMap<ArtifactId, Version>,
-    /// Versions on their way out.
-    pub(crate) deleting: Vec<Version>,
+    /// Live Versions that are wanted and known, by what they stand for.
+    pub(crate) versions: HashMap<ArtifactId, Arc<Summary>>,
+    /// Wanted Versions whose watch event is still to come, or whose predecessor is going.
+    pub(crate) num_coming: usize,
+    /// Whether some are on their way out.
+    pub(crate) is_deleting: bool,
 }
 
 impl Owner<'_> {
     fn api(&self) -> Api<Version> {
         self.context.api(self.namespace)
-    }
-
-    /// Every Version of this owner, listed by label and checked by uid.
-    async fn list(&self) -> Result<Vec<Version>, Error> {
-        let params = ListParams::default().labels(&self.selector);
-        let list = self.api().list(&params).await.map_err(Error::api("list the versions"))?;
-        Ok(list.items.into_iter().filter(|version| self.owns(version)).collect())
     }
 
     fn owns(&self, version: &Version) -> bool {
@@ -61,38 +56,46 @@ impl Owner<'_> {
     /// Creates what is missing, updates what differs, deletes what is not desired any more.
     /// A deliberate act: the owner's spec lists what is wanted (contract.md 3).
     pub(crate) async fn apply(&self, desired: Vec<Desired>) -> Result<Applied, Error> {
-        let (deleting, live): (Vec<_>, Vec<_>) =
-            self.list().await?.into_iter().partition(|version| version.meta().deletion_timestamp.is_some());
-        let mut by_name: HashMap<String, Version> =
-            live.into_iter().map(|version| (version.name_any(), version)).collect();
-        let busy: HashSet<String> = deleting.iter().map(kube::ResourceExt::name_any).collect();
-        let mut versions = HashMap::new();
+        let owned = self.context.feed.owned(&self.reference.uid);
+        let (deleting, live): (Vec<_>, Vec<_>) = owned.into_iter().partition(|version| version.is_deleting);
+        let mut by_name: HashMap<String, Arc<Summary>> =
+            live.into_iter().map(|version| (version.name.clone(), version)).collect();
+        let busy: HashSet<&str> = deleting.iter().map(|version| version.name.as_str()).collect();
+        let mut applied = Applied { versions: HashMap::new(), num_coming: 0, is_deleting: !deleting.is_empty() };
         for wanted in desired {
             let suffixed = format!("{}-{}", wanted.name, artifact::collision_suffix(&wanted.id));
-            let existing = by_name.remove(&wanted.name).or_else(|| by_name.remove(&suffixed));
-            let version = match existing {
-                Some(existing) => self.update(existing, &wanted).await?,
-                // Its predecessor is still going: the next reconcile creates it.
-                None if busy.contains(&wanted.name) => continue,
-                None => match self.create(&wanted, &wanted.name).await? {
-                    Some(created) => created,
-                    // Another owner holds the name.
-                    None => match self.create(&wanted, &suffixed).await? {
-                        Some(created) => created,
-                        None => continue,
-                    },
-                },
-            };
-            versions.insert(wanted.id, version);
+            match by_name.remove(&wanted.name).or_else(|| by_name.remove(&suffixed)) {
+                Some(existing) => {
+                    if self.differs(&existing, &wanted) {
+                        self.update(&existing.name, &wanted).await?;
+                    }
+                    applied.versions.insert(wanted.id, existing);
+                }
+                None => {
+                    applied.num_coming += 1;
+                    // A predecessor that is still going keeps its name.
+                    if !busy.contains(wanted.name.as_str()) && !self.create(&wanted, &wanted.name).await? {
+                        // Another owner holds the name.
+                        self.create(&wanted, &suffixed).await?;
+                    }
+                }
+            }
         }
         for surplus in by_name.into_values() {
             self.delete(&surplus).await?;
         }
-        Ok(Applied { versions, deleting })
+        Ok(applied)
     }
 
-    /// Nothing when the name is taken by somebody else.
-    async fn create(&self, wanted: &Desired, name: &str) -> Result<Option<Version>, Error> {
+    fn differs(&self, existing: &Summary, wanted: &Desired) -> bool {
+        existing.wish != index::wish(&wanted.spec)
+            || existing.lacks_file_name
+            || wanted.labels.iter().any(|(key, value)| existing.labels.get(key) != Some(value))
+            || (self.requested_at.is_some() && existing.requested_at != self.requested_at)
+    }
+
+    /// Whether the Version is there and ours; not when the name is taken by somebody else.
+    async fn create(&self, wanted: &Desired, name: &str) -> Result<bool, Error> {
         let mut version = Version::new(name, wanted.spec.clone());
         version.metadata.labels = Some(wanted.labels.clone());
         version.metadata.owner_references = Some(vec![self.reference.clone()]);
@@ -101,10 +104,10 @@ impl Owner<'_> {
         let answer = self.api().create(&params, &version).await;
         opendepot_transfer::fault::point("api.create-version.done");
         match answer {
-            Ok(created) => Ok(Some(created)),
+            Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
-                Ok(existing.filter(|existing| self.owns(existing)))
+                Ok(existing.is_some_and(|existing| self.owns(&existing)))
             }
             Err(error) => Err(Error::api("create a version")(error)),
         }
@@ -112,7 +115,9 @@ impl Owner<'_> {
 
     /// Patches only our own fields, and only those that differ: users' labels, annotations and
     /// finalizers stay (OD-W15, OD-W16).
-    async fn update(&self, existing: Version, wanted: &Desired) -> Result<Version, Error> {
+    async fn update(&self, name: &str, wanted: &Desired) -> Result<(), Error> {
+        let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
+        let Some(existing) = existing.filter(|existing| self.owns(existing)) else { return Ok(()) };
         let mut spec = Map::new();
         let stored = existing.status.as_ref().and_then(|status| status.artifact.as_ref());
         let file_name = stored.map(|artifact| artifact.file_name.clone());
@@ -144,7 +149,7 @@ impl Owner<'_> {
             metadata.insert("annotations".to_owned(), json!({ ANNOTATION_REQUESTED_AT: requested_at }));
         }
         if spec.is_empty() && metadata.is_empty() {
-            return Ok(existing);
+            return Ok(());
         }
         metadata.insert("resourceVersion".to_owned(), json!(existing.resource_version()));
         let patch = json!({ "metadata": metadata, "spec": spec });
@@ -153,21 +158,21 @@ impl Owner<'_> {
         let name = existing.name_any();
         let answer = self.api().patch(&name, &params, &Patch::Merge(&patch)).await;
         opendepot_transfer::fault::point("api.patch-version.done");
-        answer.map_err(Error::api("update a version"))
+        answer.map(drop).map_err(Error::api("update a version"))
     }
 
-    async fn delete(&self, surplus: &Version) -> Result<(), Error> {
+    async fn delete(&self, surplus: &Summary) -> Result<(), Error> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
-                uid: surplus.uid(),
-                resource_version: surplus.resource_version(),
+                uid: surplus.uid.clone(),
+                resource_version: surplus.resource_version.clone(),
             }),
             ..DeleteParams::default()
         };
-        let (name, namespace) = (surplus.name_any(), self.namespace);
+        let (name, namespace) = (&surplus.name, self.namespace);
         tracing::info!(target: "opendepot::audit", action = "delete", k8s.namespace = namespace, k8s.name = %name, "deleting version `{namespace}/{name}`: its owner does not list it any more");
         opendepot_transfer::fault::point("api.delete-version");
-        let answer = self.api().delete(&name, &params).await;
+        let answer = self.api().delete(name, &params).await;
         opendepot_transfer::fault::point("api.delete-version.done");
         match answer {
             Ok(_) => Ok(()),

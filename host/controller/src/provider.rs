@@ -2,7 +2,8 @@
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::module::{label_value, readiness};
+use crate::index::Summary;
+use crate::module::{label_value, problems};
 use crate::owned::{Applied, Desired, Owner, reference, sync_request};
 use crate::release::{self, ReleaseOutcome};
 use crate::status;
@@ -11,7 +12,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
     ConditionType, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, MANAGER_PROVIDER, Provider,
-    ProviderConfig, ProviderStatus, ProviderVersionRef, Reason, SYNCED_PROVIDER, Version, VersionSpec, VersionType,
+    ProviderConfig, ProviderStatus, ProviderVersionRef, Reason, SYNCED_PROVIDER, VersionSpec, VersionType,
     conditions,
 };
 use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact};
@@ -25,6 +26,10 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
     if provider.meta().deletion_timestamp.is_some() {
         context.throttle.forget(&key);
         return Ok(Action::await_change());
+    }
+    if !context.feed.is_synced() {
+        // Before the first list is complete, nothing may be taken for missing.
+        return Ok(Action::requeue(Duration::from_millis(100)));
     }
     if let Some(wait) = context.throttle.wait(&key, Instant::now()) {
         return Ok(Action::requeue(wait));
@@ -45,7 +50,6 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
         context: &context,
         namespace: &namespace,
         reference: reference(provider.as_ref())?,
-        selector: format!("{LABEL_PROVIDER}={}", plan.label),
         manager: MANAGER_PROVIDER,
         requested_at: request.clone(),
     };
@@ -57,9 +61,9 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
     after.last_handled_sync = request;
     after.provider_version_refs = refs(&applied);
     pin_keys(&mut after, &applied);
-    let mut by_version: BTreeMap<opendepot_domain::Version, Vec<&Version>> = BTreeMap::new();
+    let mut by_version: BTreeMap<opendepot_domain::Version, Vec<Arc<Summary>>> = BTreeMap::new();
     for (id, version) in &applied.versions {
-        by_version.entry(id.version.clone()).or_default().push(version);
+        by_version.entry(id.version.clone()).or_default().push(Arc::clone(version));
     }
     let mut requeue: Option<Duration> = None;
     let mut problem = None;
@@ -76,7 +80,7 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
     after.releases = releases;
     Writer { provider: &provider }.applied(&mut after, num_desired, &applied, problem.as_deref());
     status::patch(&api, &provider, provider.status.as_ref(), &after, MANAGER_PROVIDER).await?;
-    if !applied.deleting.is_empty() {
+    if applied.is_deleting {
         requeue = Some(requeue.unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(2)));
     }
     Ok(requeue.map_or_else(Action::await_change, Action::requeue))
@@ -86,7 +90,6 @@ struct Plan {
     desired: Vec<Desired>,
     name: ResourceName,
     latest: Option<String>,
-    label: String,
 }
 
 fn plan(provider: &Provider) -> Result<Plan, Refusal> {
@@ -141,7 +144,7 @@ fn plan(provider: &Provider) -> Result<Plan, Refusal> {
             });
         }
     }
-    Ok(Plan { desired, name, latest, label })
+    Ok(Plan { desired, name, latest })
 }
 
 fn version_spec(config: &ProviderConfig, config_name: &ConfigName, version: &str, platform: &Platform) -> VersionSpec {
@@ -170,7 +173,7 @@ fn refs(applied: &Applied) -> BTreeMap<String, ProviderVersionRef> {
             let platform = id.platform.as_ref()?;
             let reference = ProviderVersionRef {
                 architecture: Some(platform.arch().to_owned()),
-                name: Some(version.name_any()),
+                name: Some(version.name.clone()),
                 operating_system: Some(platform.os().to_owned()),
                 version: Some(id.version.to_string()),
                 ..ProviderVersionRef::default()
@@ -188,7 +191,7 @@ fn pin_keys(after: &mut ProviderStatus, applied: &Applied) {
     let mut keys: Vec<String> = applied
         .versions
         .values()
-        .filter_map(|version| version.status.as_ref()?.source.as_ref()?.signing_key.clone())
+        .filter_map(|version| version.signing_key.clone())
         .collect();
     keys.sort();
     keys.dedup();
@@ -220,14 +223,8 @@ impl Writer<'_> {
             Some(reason) => self.set(after, ConditionType::Signed, false, Reason::SigningKeyUnusable, reason),
             None => self.set(after, ConditionType::Signed, true, Reason::Succeeded, "complete releases are signed"),
         }
-        let mut problems: Vec<String> = applied
-            .versions
-            .values()
-            .filter(|version| !release::is_unavailable(version))
-            .filter_map(|version| readiness(version).err())
-            .collect();
-        problems.sort();
-        let num_missing = num_desired - applied.versions.len().min(num_desired);
+        let mut problems = problems(applied.versions.values().filter(|version| !version.is_unavailable));
+        let num_missing = applied.num_coming;
         if num_missing > 0 {
             problems.push(format!("{num_missing} versions wait to be created"));
         }

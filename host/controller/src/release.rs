@@ -3,13 +3,15 @@
 
 use crate::context::{Context, unix_now};
 use crate::error::Error;
+use crate::index::Summary;
 use crate::{seal, status};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use kube::{Api, Resource as _, ResourceExt as _};
-use opendepot_crds::{ConditionType, MANAGER_PROVIDER, Reason, Release, Version, VersionStatus, conditions};
+use kube::Api;
+use opendepot_crds::{Condition, ConditionType, MANAGER_PROVIDER, Reason, Release, Version, VersionStatus, conditions};
 use opendepot_domain::{H1, ReleaseFile, ResourceName, Sha256, release};
 use opendepot_identity::SealState;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an older release stays after all platforms carry the newer: the longest life of a
@@ -27,10 +29,22 @@ pub(crate) struct ReleaseOutcome {
 }
 
 /// Whether the source does not have this platform: the release goes without it.
-pub(crate) fn is_unavailable(version: &Version) -> bool {
-    let conditions = version.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    conditions::find(conditions, ConditionType::Stalled)
+pub(crate) fn is_unavailable(list: &[Condition]) -> bool {
+    conditions::find(list, ConditionType::Stalled)
         .is_some_and(|stalled| stalled.reason == Reason::PlatformUnavailable.as_str())
+}
+
+/// The line of a Version in a release, once its bytes are recorded.
+pub(crate) fn file(version: &Version) -> Option<ReleaseFile> {
+    let status = version.status.as_ref()?;
+    let artifact = status.artifact.as_ref()?;
+    Some(ReleaseFile {
+        os: version.spec.operating_system.clone()?,
+        arch: version.spec.architecture.clone()?,
+        sha256: Sha256::from_hex(&artifact.sha256).ok()?,
+        h1: H1::try_from(status.h1.clone()?).ok()?,
+        size: artifact.size,
+    })
 }
 
 /// Brings the release of one version up to date. `platforms` are its live Versions.
@@ -38,15 +52,15 @@ pub(crate) async fn reconcile(
     context: &Context,
     name: &ResourceName,
     version: &opendepot_domain::Version,
-    platforms: &[&Version],
+    platforms: &[Arc<Summary>],
 ) -> Result<ReleaseOutcome, Error> {
     let carried = newest(platforms);
     let nothing = |ids| ReleaseOutcome { ids, look_again: None, unusable_key: None };
-    let members: Vec<&Version> = platforms.iter().copied().filter(|version| !is_unavailable(version)).collect();
-    let mut files = Vec::new();
+    let members: Vec<&Arc<Summary>> = platforms.iter().filter(|platform| !platform.is_unavailable).collect();
+    let mut files: Vec<ReleaseFile> = Vec::new();
     for member in &members {
-        match stored_file(context, member) {
-            Some(file) => files.push(file),
+        match &member.file {
+            Some(file) => files.push(file.clone()),
             // A platform that fails otherwise holds back a new release only.
             None => return Ok(nothing(carried)),
         }
@@ -57,7 +71,21 @@ pub(crate) async fn reconcile(
     files.sort_by(|a, b| (&a.os, &a.arch).cmp(&(&b.os, &b.arch)));
     let text = release::sums_text(name, version, &files);
     let id = release::release_id(&text);
-    let current = match find(platforms, &id) {
+    let now = i64::try_from(unix_now()).unwrap_or(i64::MAX);
+    let carries = |member: &Arc<Summary>| member.releases.first().is_some_and(|(first, _)| *first == id);
+    let all_carry = members.iter().all(|member| carries(member));
+    let signed_at = members.iter().flat_map(|member| &member.releases).find(|(other, _)| *other == id);
+    let left = signed_at.map_or(OLDER_STAYS_SECONDS, |(_, at)| OLDER_STAYS_SECONDS - (now - at));
+    let is_older_over = all_carry && left <= 0;
+    let has_older = members.iter().any(|member| member.releases.iter().any(|(other, _)| *other != id));
+    let mut ids = vec![id.clone()];
+    ids.extend(carried.iter().filter(|other| **other != id && !is_older_over).take(1).cloned());
+    if all_carry && !(has_older && is_older_over) {
+        let look_again = has_older.then(|| Duration::from_secs(u64::try_from(left).unwrap_or(0).max(1)));
+        return Ok(ReleaseOutcome { ids, look_again, unusable_key: None });
+    }
+    // A crash between two writes must not sign anew: a sibling may carry it already.
+    let current = match find(context, &members, &id).await? {
         Some(release) => release,
         None => match sign(context, &text, &id, files) {
             Ok(release) => release,
@@ -66,59 +94,37 @@ pub(crate) async fn reconcile(
             }
         },
     };
-    let now = i64::try_from(unix_now()).unwrap_or(i64::MAX);
-    let all_carry = members.iter().all(|member| {
-        member.status.as_ref().is_some_and(|status| status.releases.first().is_some_and(|first| first.id == id))
-    });
-    let is_older_over = all_carry && now - current.signed_at >= OLDER_STAYS_SECONDS;
-    let mut has_older = false;
     for member in &members {
-        has_older |= carry(context, member, &current, is_older_over).await?;
+        carry(context, member, &current, is_older_over).await?;
     }
-    let look_again = has_older.then(|| {
-        let left = OLDER_STAYS_SECONDS - (now - current.signed_at);
-        Duration::from_secs(u64::try_from(left).unwrap_or(0).max(1))
-    });
-    let mut ids = vec![id.clone()];
-    ids.extend(carried.into_iter().filter(|other| *other != id && has_older).take(1));
-    Ok(ReleaseOutcome { ids, look_again, unusable_key: None })
+    Ok(ReleaseOutcome { ids, look_again: None, unusable_key: None })
 }
 
 /// Ids that the platforms carry, newest first.
-fn newest(platforms: &[&Version]) -> Vec<String> {
-    let mut releases: Vec<&Release> =
-        platforms.iter().filter_map(|version| version.status.as_ref()).flat_map(|status| &status.releases).collect();
-    releases.sort_by(|a, b| b.signed_at.cmp(&a.signed_at).then_with(|| a.id.cmp(&b.id)));
-    let mut ids: Vec<String> = releases.into_iter().map(|release| release.id.clone()).collect();
+fn newest(platforms: &[Arc<Summary>]) -> Vec<String> {
+    let mut releases: Vec<&(String, i64)> = platforms.iter().flat_map(|platform| &platform.releases).collect();
+    releases.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let mut ids: Vec<String> = releases.into_iter().map(|(id, _)| id.clone()).collect();
     ids.dedup();
     ids.truncate(2);
     ids
 }
 
-/// A release that some platform carries already: a crash between two writes must not sign anew.
-fn find(platforms: &[&Version], id: &str) -> Option<Release> {
-    platforms
-        .iter()
-        .filter_map(|version| version.status.as_ref())
-        .flat_map(|status| &status.releases)
-        .find(|release| release.id == id)
-        .cloned()
+/// The release of that id, in full, from a Version that carries it.
+async fn find(context: &Context, members: &[&Arc<Summary>], id: &str) -> Result<Option<Release>, Error> {
+    for member in members.iter().filter(|member| member.releases.iter().any(|(other, _)| other == id)) {
+        let version = read(context, member).await?;
+        let releases = version.and_then(|version| version.status).map(|status| status.releases).unwrap_or_default();
+        if let Some(release) = releases.into_iter().find(|release| release.id == id) {
+            return Ok(Some(release));
+        }
+    }
+    Ok(None)
 }
 
-/// The line of a stored, sealed, permitted platform.
-fn stored_file(context: &Context, version: &Version) -> Option<ReleaseFile> {
-    if seal::check(&context.options.artifact_keys, version) == SealState::Invalid {
-        return None;
-    }
-    let status = version.status.as_ref()?;
-    let artifact = status.artifact.as_ref()?;
-    Some(ReleaseFile {
-        os: version.spec.operating_system.clone()?,
-        arch: version.spec.architecture.clone()?,
-        sha256: Sha256::from_hex(&artifact.sha256).ok()?,
-        h1: H1::try_from(status.h1.clone()?).ok()?,
-        size: artifact.size,
-    })
+async fn read(context: &Context, member: &Summary) -> Result<Option<Version>, Error> {
+    let api: Api<Version> = context.api(&member.namespace);
+    api.get_opt(&member.name).await.map_err(Error::api("read a version"))
 }
 
 fn sign(context: &Context, text: &str, id: &str, files: Vec<ReleaseFile>) -> Result<Release, String> {
@@ -139,23 +145,29 @@ fn sign(context: &Context, text: &str, id: &str, files: Vec<ReleaseFile>) -> Res
     Ok(Release::from(&release))
 }
 
-/// Writes the release to one Version, first in its list; answers whether an older one is left.
-async fn carry(context: &Context, version: &Version, current: &Release, is_older_over: bool) -> Result<bool, Error> {
+/// Writes the release to one Version, first in its list.
+async fn carry(context: &Context, member: &Summary, current: &Release, is_older_over: bool) -> Result<(), Error> {
+    // Read anew: the bytes must still be those that the release lists.
+    let Some(version) = read(context, member).await? else { return Ok(()) };
     let before = version.status.clone().unwrap_or_default();
+    let is_listed = file(&version).is_some_and(|file| {
+        current.files.iter().any(|listed| {
+            listed.os == file.os && listed.arch == file.arch && listed.sha256 == file.sha256.to_string()
+        })
+    });
+    if !is_listed || seal::check(&context.options.artifact_keys, &version) == SealState::Invalid {
+        return Ok(());
+    }
     let mut releases = vec![current.clone()];
     let older = before.releases.iter().find(|release| release.id != current.id).filter(|_| !is_older_over);
     releases.extend(older.cloned());
-    let has_older = releases.len() > 1;
     if releases == before.releases {
-        return Ok(has_older);
+        return Ok(());
     }
-    let mut after = VersionStatus { releases, ..before.clone() };
-    seal::apply(&context.options.artifact_keys, version, &mut after);
-    let api: Api<Version> = context.api(&version.namespace().unwrap_or_default());
-    status::patch(&api, version, version.status.as_ref(), &after, MANAGER_PROVIDER).await?;
-    tracing::info!(
-        k8s.name = %version.name_any(), release = %current.id, generation = version.meta().generation,
-        "version `{}` carries release `{}`", version.name_any(), current.id
-    );
-    Ok(has_older)
+    let mut after = VersionStatus { releases, ..before };
+    seal::apply(&context.options.artifact_keys, &version, &mut after);
+    let api: Api<Version> = context.api(&member.namespace);
+    status::patch(&api, &version, version.status.as_ref(), &after, MANAGER_PROVIDER).await?;
+    tracing::info!(k8s.name = %member.name, release = %current.id, "version `{}` carries release `{}`", member.name, current.id);
+    Ok(())
 }

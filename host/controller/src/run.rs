@@ -2,22 +2,25 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::feed::Owner;
+use crate::watched::Watched;
 use crate::{module, provider, version};
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt as _};
 use opendepot_crds::{Module, Provider, Version};
+use opendepot_domain::ArtifactKind;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::future::Future;
-use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Which controllers run here.
 #[derive(Clone, Copy, Debug)]
@@ -38,57 +41,99 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
     let mut running: Vec<BoxFuture<'static, ()>> = Vec::new();
     let client = context.client();
     let namespace = context.options.watch_namespace.clone();
+    let namespace = namespace.as_deref();
+    let (modules, providers) = owners(&context);
     if which.module {
-        let controller = Controller::new(api::<Module>(&client, namespace.as_deref()), watcher::Config::default())
-            .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY));
+        let controller = controller::<Module>(&client, namespace).reconcile_on(modules);
         running.push(drive(controller, "module", module::reconcile, Arc::clone(&context), shutdown.clone()));
     }
     if which.provider {
-        let controller = Controller::new(api::<Provider>(&client, namespace.as_deref()), watcher::Config::default())
-            .owns(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY));
+        let controller = controller::<Provider>(&client, namespace).reconcile_on(providers);
         running.push(drive(controller, "provider", provider::reconcile, Arc::clone(&context), shutdown.clone()));
     }
     if which.version {
-        let controller = Controller::new(api::<Version>(&client, namespace.as_deref()), watcher::Config::default())
-            .with_config(Config::default().concurrency(CONCURRENCY));
+        let controller = controller::<Version>(&client, namespace);
         running.push(drive(controller, "version", version::reconcile, Arc::clone(&context), shutdown));
     }
     futures::future::join_all(running).await;
 }
 
-fn api<K>(client: &kube::Client, namespace: Option<&str>) -> Api<K>
+/// Splits the feed's owners by kind. A full queue drops nothing: the feed waits.
+fn owners(
+    context: &Context,
+) -> (impl Stream<Item = ObjectRef<Watched<Module>>> + use<>, impl Stream<Item = ObjectRef<Watched<Provider>>> + use<>) {
+    let (modules, module_receiver) = mpsc::channel::<Owner>(256);
+    let (providers, provider_receiver) = mpsc::channel::<Owner>(256);
+    if let Some(mut owners) = context.feed.take_owners() {
+        tokio::spawn(async move {
+            while let Some(owner) = owners.recv().await {
+                let to = match owner.kind {
+                    ArtifactKind::Module => &modules,
+                    ArtifactKind::Provider => &providers,
+                };
+                // A controller that does not run here has no receiver.
+                let _ = to.send(owner).await;
+            }
+        });
+    }
+    (references(module_receiver), references(provider_receiver))
+}
+
+fn references<K>(owners: mpsc::Receiver<Owner>) -> impl Stream<Item = ObjectRef<Watched<K>>>
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    K: Resource<DynamicType = ()>,
 {
-    match namespace {
+    futures::stream::unfold(owners, |mut owners| async move {
+        let owner = owners.recv().await?;
+        Some((ObjectRef::new(&owner.name).within(&owner.namespace), owners))
+    })
+}
+
+fn controller<K>(client: &kube::Client, namespace: Option<&str>) -> Controller<Watched<K>>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + 'static,
+{
+    let api: Api<Watched<K>> = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
-    }
+    };
+    Controller::new(api, watcher::Config::default().page_size(500)).with_config(Config::default().concurrency(CONCURRENCY))
 }
 
 fn drive<K, R, F>(
-    controller: Controller<K>,
+    controller: Controller<Watched<K>>,
     name: &'static str,
     reconcile: R,
     context: Arc<Context>,
     mut shutdown: watch::Receiver<bool>,
 ) -> BoxFuture<'static, ()>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Debug + Unpin,
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
     R: Fn(Arc<K>, Arc<Context>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let reconcile = Arc::new(reconcile);
-    let guarded = move |object: Arc<K>, context: Arc<Context>| {
+    let guarded = move |watched: Arc<Watched<K>>, context: Arc<Context>| {
         let reconcile = Arc::clone(&reconcile);
         async move {
             let started = Instant::now();
-            let key = object_key(name, object.as_ref());
+            let key = object_key(name, watched.as_ref());
+            let turn = async {
+                let api: Api<K> = context.api(&watched.namespace().unwrap_or_default());
+                let object = api.get_opt(&watched.name_any()).await.map_err(Error::api("read the object"))?;
+                match object {
+                    Some(object) => reconcile(Arc::new(object), Arc::clone(&context)).await,
+                    None => Ok(Action::await_change()),
+                }
+            };
             // A panic in one reconcile must cost that object its turn, not the kind (C11).
-            let outcome = AssertUnwindSafe(reconcile(object, Arc::clone(&context))).catch_unwind().await;
+            let outcome = AssertUnwindSafe(turn).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| {
                 metrics::counter!("opendepot_controller_reconcile_panics_total", "controller" => name).increment(1);
                 Err(Error::Panicked)
@@ -106,7 +151,7 @@ where
             outcome
         }
     };
-    let on_error = move |object: Arc<K>, error: &Error, context: Arc<Context>| {
+    let on_error = move |object: Arc<Watched<K>>, error: &Error, context: Arc<Context>| {
         let key = object_key(name, object.as_ref());
         let wait = context.backoff.failed(&key, error.kind(), error.retry_after_seconds());
         let (namespace, object_name) = (object.namespace().unwrap_or_default(), object.name_any());

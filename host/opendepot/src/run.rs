@@ -297,7 +297,7 @@ impl Parts {
             provider_registry: config.file.sources.provider_registry.url.clone(),
             require_signature: config.file.sources.provider_registry.require_signature,
             watch_namespace: config.watch_namespace.clone(),
-        }));
+        }, feed.clone()));
         let public_keys = signing.public;
         Ok(Self { arbiters, feed, registry, reconciler, scanner, plugins, api, context, tokens, public_keys, signing_problem })
     }

@@ -15,8 +15,9 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use opendepot_domain::seam::{AccessPolicy as _, StorageDecisions as _};
 use opendepot_domain::{Action, Decision};
+use opendepot_plugin::Source;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 
 #[path = "../tests/it/guests.rs"]
@@ -47,17 +48,29 @@ fn authorize(criterion: &mut Criterion) {
     }
 }
 
-/// The same for a component that a toolchain made, where `cargo xtask plugins` has run.
-fn locate(criterion: &mut Criterion) {
+/// The same for components that a toolchain made, where `cargo xtask plugins` has run.
+fn built(criterion: &mut Criterion) {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
-    if !built.join("storage-fs/plugin.wasm").exists() {
-        eprintln!("skipped: storage-fs is not built; run `cargo xtask plugins`");
+    if !built.join("auth-groups/plugin.wasm").exists() {
+        eprintln!("skipped: the built-ins are not built; run `cargo xtask plugins`");
         return;
     }
     let runtime = runtime();
     let mut site = support::Site::new();
     site.config.builtin_dir = built;
+    let mut groups = support::entry("auth-groups", PathBuf::new(), None);
+    groups.source = Source::Builtin(groups.name.clone());
+    groups.settings = serde_json::json!({
+        "rules": [{ "groups": ["dev"], "actions": ["*"] }]
+    });
+    site.config.entries = vec![groups];
     let host = runtime.block_on(site.host());
+    let (subject, targets) = (support::subject(), support::targets(1));
+    let decide = || runtime.block_on(host.authorize(&subject, Action::Download, &targets, 1));
+    assert_eq!(decide(), [Decision::Allow], "it is measured");
+    criterion.bench_function("fresh instance and authorize, auth-groups", |bencher| {
+        bencher.iter(|| black_box(decide()));
+    });
     let (plugin, artifact) = (support::id("storage-fs"), support::artifact());
     let locate = || runtime.block_on(host.locate(&plugin, None, &artifact));
     assert_eq!(locate().unwrap().store, "file:///", "it is measured");
@@ -66,5 +79,5 @@ fn locate(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, authorize, locate);
+criterion_group!(benches, authorize, built);
 criterion_main!(benches);

@@ -54,10 +54,14 @@ fn config(limits: &Limits, pooled: Option<Reservation>) -> Config {
         .async_stack_size(limits.wasm_stack_bytes + HOST_STACK_BYTES)
         .wasm_component_model(true)
         .memory_init_cow(true);
+    // A trap is classed, not shown: frames would only make it cost more. Replicas answer alike.
+    config
+        .wasm_backtrace_max_frames(None)
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true);
     // What no guest of ours needs is attack surface only.
     config
         .wasm_memory64(false)
-        .wasm_multi_memory(true)
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
         .wasm_wide_arithmetic(false);

@@ -6,7 +6,7 @@ use crate::config::{CredentialConfig, HostConfig};
 use crate::egress::{self, HeaderText, HttpSender};
 use crate::engine::{self, Ticker};
 use crate::error::Error;
-use crate::info::PluginInfo;
+use crate::info::{PluginInfo, PluginState};
 use crate::load::Loader;
 use crate::loaded::Loaded;
 use crate::plan;
@@ -141,12 +141,22 @@ impl PluginHost {
                     .await,
             );
         }
+        let mut infos = old.infos.clone();
+        for link in &auth {
+            let Ok(guest) = &link.guest else { continue };
+            for info in infos.iter_mut().filter(|info| info.name == link.id) {
+                info.state = match &guest.state {
+                    Ok(_) => PluginState::Serving,
+                    Err(reason) => PluginState::Failed(reason.clone()),
+                };
+            }
+        }
         self.inner.loaded.store(Arc::new(Loaded {
             generation: old.generation + 1,
             storage: old.storage.clone(),
             auth,
             scan: old.scan.clone(),
-            infos: old.infos.clone(),
+            infos,
         }));
         problems
     }

@@ -28,6 +28,7 @@ mod grants;
 mod host;
 mod info;
 mod limits;
+mod link;
 mod load;
 mod loaded;
 mod manifest;

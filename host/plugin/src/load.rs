@@ -1,19 +1,20 @@
 //! From configuration to guests: reads, pins, compiles, links, validates. A plugin that fails
 //! poisons only itself, and never by being left out: a listed policy that fails denies.
 
-use crate::call::{CallState, Caller, Identity};
+use crate::call::{Caller, Identity};
 use crate::config::{GrantsConfig, HostConfig, PluginEntry, Source, StoreGrantConfig};
 use crate::engine;
 use crate::error::{Error, LoadError};
 use crate::grants::Grants;
 use crate::info::{PluginInfo, PluginState};
+use crate::link::{Linkers, mismatch, pre};
 use crate::loaded::{Link, Loaded};
 use crate::manifest::Needs;
 use crate::metric::{self, Usage};
 use crate::package::{self, Pin};
-use crate::v0_1::auth::{AuthPlugin, AuthPluginPre};
-use crate::v0_1::scan::{ScanPlugin, ScanPluginPre};
-use crate::v0_1::storage::{StoragePlugin, StoragePluginPre};
+use crate::v0_1::auth::AuthPluginPre;
+use crate::v0_1::scan::ScanPluginPre;
+use crate::v0_1::storage::StoragePluginPre;
 use crate::world::{World, WorldError};
 use opendepot_domain::{PluginId, Sha256};
 use serde_json::Value;
@@ -21,7 +22,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::Component;
 
 /// The built-in that every host has.
 const STORAGE_FS: &str = "storage-fs";
@@ -36,13 +37,6 @@ pub(crate) struct Loader<'a> {
     caller: &'a Caller,
     config: &'a HostConfig,
     linkers: Linkers,
-}
-
-/// One linker a world: what is not in it cannot be imported.
-struct Linkers {
-    storage: Linker<CallState>,
-    auth: Linker<CallState>,
-    scan: Linker<CallState>,
 }
 
 /// A plugin to be loaded.
@@ -67,7 +61,7 @@ struct Prepared {
 impl<'a> Loader<'a> {
     pub(crate) fn new(caller: &'a Caller, config: &'a HostConfig) -> Result<Self, Error> {
         let linkers =
-            linkers(&caller.engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
+            Linkers::new(&caller.engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         Ok(Self {
             caller,
             config,
@@ -396,37 +390,6 @@ fn subfolders(dir: &Path, listed: &[PathBuf]) -> Vec<PathBuf> {
         folders.truncate(MAX_SUBFOLDERS);
     }
     folders
-}
-
-fn linkers(engine: &wasmtime::Engine) -> wasmtime::Result<Linkers> {
-    let mut linkers = Linkers {
-        storage: Linker::new(engine),
-        auth: Linker::new(engine),
-        scan: Linker::new(engine),
-    };
-    let Linkers {
-        storage,
-        auth,
-        scan,
-    } = &mut linkers;
-    StoragePlugin::add_to_linker::<_, HasSelf<CallState>>(storage, |state| state)?;
-    AuthPlugin::add_to_linker::<_, HasSelf<CallState>>(auth, |state| state)?;
-    ScanPlugin::add_to_linker::<_, HasSelf<CallState>>(scan, |state| state)?;
-    Ok(linkers)
-}
-
-fn pre(
-    linker: &Linker<CallState>,
-    component: &Component,
-) -> Result<InstancePre<CallState>, LoadError> {
-    linker.instantiate_pre(component).map_err(mismatch)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is a `map_err` argument")]
-fn mismatch(error: wasmtime::Error) -> LoadError {
-    LoadError::Compile(crate::text::shown(&format!(
-        "it does not fit its world: {error:#}"
-    )))
 }
 
 fn default_entry(name: PluginId) -> PluginEntry {

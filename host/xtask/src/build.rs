@@ -12,8 +12,12 @@ pub(crate) fn plugins() -> Result<()> {
     run(Command::new(own).arg("plugins")).context("cannot build the plugins")
 }
 
-/// Builds the plugins and the release binary; returns the binary.
+/// Builds the plugins and the release binary; returns the binary. With `OPENDEPOT_BIN` set,
+/// nothing is built and that binary is taken.
 pub(crate) fn release(root: &Path) -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("OPENDEPOT_BIN").filter(|path| !path.is_empty()) {
+        return Ok(root.join(binary));
+    }
     plugins()?;
     let mut command = Command::new("cargo");
     command

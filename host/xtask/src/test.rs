@@ -131,11 +131,10 @@ impl Runner {
         let mut left_out = Vec::new();
         match area {
             Area::Unit => {
-                return self.cargo_test(
-                    area.name(),
-                    &["--workspace", "--exclude", "opendepot-tests"],
-                    &[],
-                );
+                let crates = ["--workspace", "--exclude", "opendepot-tests"];
+                self.cargo_test(area.name(), &crates, &[])?;
+                let harness = ["--package", "opendepot-tests", "--lib"];
+                return self.cargo_test(area.name(), &harness, &[]);
             }
             Area::Plugins => {
                 let manifest = self.root.join("plugins/Cargo.toml");

@@ -123,11 +123,27 @@ async fn other_bytes_than_signed_are_refused() {
     .await;
 }
 
+/// Makes the release one that names no signature and no key.
+fn unsign(upstream: &Upstream) {
+    for (os, arch) in PLATFORMS {
+        let path = format!("/v1/providers/hashicorp/null/3.2.4/download/{os}/{arch}");
+        upstream.edit(&path, |document| {
+            document["shasums_signature_url"] = json!("");
+            document["signing_keys"] = json!({"gpg_public_keys": []});
+        });
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unsigned_release_is_taken_only_when_allowed() {
+async fn an_unsigned_release_is_refused() {
+    expect_refused("unsigned", unsign).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unsigned_release_is_taken_when_allowed() {
     let upstream = Upstream::start().await;
     upstream.provider("hashicorp", "null", &release(), &["3.2.4"], &PLATFORMS);
-    upstream.unset(&format!("{SUMS}.sig"));
+    unsign(&upstream);
     let setup = Setup::plain().config(&upstream.config());
     let host = upstream.host();
     let more = format!(

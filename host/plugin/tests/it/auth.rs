@@ -261,7 +261,9 @@ async fn a_policy_that_cannot_prepare_denies_until_it_can() {
     };
     let problems = host.set_bindings(&[binding]).await;
     assert_eq!(problems.len(), 1);
+    assert!(failure(&host, "policy").unwrap().contains("prepare"));
     assert!(matches!(&ask(&host, 1).await[0], Decision::Deny(_)));
     assert_eq!(host.set_bindings(&[]).await, Vec::new());
+    assert_eq!(failure(&host, "policy"), None);
     assert_eq!(ask(&host, 1).await, vec![Decision::Allow]);
 }

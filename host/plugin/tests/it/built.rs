@@ -1,21 +1,60 @@
 //! The components that `cargo xtask plugins` builds.
 
-use crate::support::{Site, artifact, failure, id, record};
-use opendepot_domain::seam::StorageDecisions as _;
-use opendepot_domain::{Operation, Transfer};
-use std::path::Path;
+use crate::support::{Site, artifact, entry, failure, id, record, subject, targets};
+use opendepot_domain::seam::{AccessPolicy as _, StorageDecisions as _};
+use opendepot_domain::{Action, Decision, Operation, Transfer};
+use opendepot_plugin::Source;
+use std::path::{Path, PathBuf};
+
+/// The folder of built components; `None`, with a message, where there are none to test.
+fn built(plugin: &str) -> Option<PathBuf> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
+    if built.join(plugin).join("plugin.wasm").exists() {
+        return Some(built);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{plugin} is not built: run `cargo xtask plugins`"
+    );
+    eprintln!("SKIPPED: {plugin} is not built; run `cargo xtask plugins`");
+    None
+}
+
+#[tokio::test]
+async fn auth_groups_decides() {
+    let Some(built) = built("auth-groups") else {
+        return;
+    };
+    let mut site = Site::new();
+    site.config.builtin_dir = built;
+    let mut listed = entry("auth-groups", PathBuf::new(), None);
+    listed.source = Source::Builtin(id("auth-groups"));
+    site.config.entries = vec![listed];
+    let ask = async |site: &Site, count| {
+        let host = site.host().await;
+        assert_eq!(failure(&host, "auth-groups"), None);
+        host.authorize(&subject(), Action::Download, &targets(count), 1)
+            .await
+    };
+    assert_eq!(ask(&site, 1).await, [Decision::Abstain], "no rules");
+    site.config.entries[0].settings = serde_json::json!({
+        "rules": [{ "groups": ["dev"], "actions": ["download"], "modules": ["module-1"] }]
+    });
+    assert_eq!(
+        ask(&site, 3).await,
+        [Decision::Abstain, Decision::Allow, Decision::Abstain]
+    );
+    site.config.entries[0].settings = serde_json::json!({ "rulez": [] });
+    let host = site.host().await;
+    assert!(failure(&host, "auth-groups").unwrap().contains("rulez"));
+    assert_eq!(host.auth_chain_len(), 1, "it denies from its place");
+}
 
 #[tokio::test]
 async fn storage_fs_places_and_plans() {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
-    if !built.join("storage-fs/plugin.wasm").exists() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "storage-fs is not built: run `cargo xtask plugins`"
-        );
-        println!("SKIPPED: storage-fs is not built; run `cargo xtask plugins`");
+    let Some(built) = built("storage-fs") else {
         return;
-    }
+    };
     let mut site = Site::new();
     site.config.builtin_dir = built;
     let host = site.host().await;

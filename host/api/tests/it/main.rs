@@ -1,0 +1,11 @@
+//! The router in process, and the server on real sockets.
+
+mod bytes;
+mod capabilities;
+mod checks;
+mod damage;
+mod documents;
+mod errors;
+mod hostile;
+mod local;
+mod support;

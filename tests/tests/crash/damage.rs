@@ -1,0 +1,1 @@
+//! What a crash or a bad disk may leave behind (U10).

@@ -1,0 +1,80 @@
+//! What the scenarios publish and take away.
+
+use crate::observe::Names;
+use opendepot_tests::{Module, Release, Setup};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// One module with a README and one provider of two platforms; it asks for a third that its
+/// source does not have.
+pub(crate) fn write_new(setup: &Setup) {
+    tool().write(&setup.manifests());
+    note(&["1.0.0"]).write(&setup.manifests());
+}
+
+pub(crate) fn tool() -> Module {
+    Module::new("tool").file("README.md", "# A tool\n")
+}
+
+pub(crate) fn note(versions: &[&str]) -> Release {
+    Release::new("note")
+        .versions(versions)
+        .platforms(&[("linux", "amd64"), ("darwin", "amd64")])
+}
+
+fn pair(versions: &[&str]) -> Module {
+    Module::new("pair")
+        .versions(versions)
+        .file("README.md", "# A pair\n")
+}
+
+/// What the deletion starts from.
+pub(crate) fn write_full(setup: &Setup) {
+    let manifests = setup.manifests();
+    tool().write(&manifests);
+    pair(&["1.0.0", "1.1.0"]).write(&manifests);
+    note(&["1.0.0", "1.1.0"]).write(&manifests);
+}
+
+/// Takes away a module, a version of another, a version of a provider, and one of its platforms,
+/// so that the version that stays is signed anew.
+pub(crate) fn take_away(setup: &Setup) {
+    let manifests = setup.manifests();
+    fs::remove_file(manifests.join("tool.yaml")).unwrap();
+    let less = pair(&["1.1.0"]).yaml();
+    fs::write(manifests.join("pair.yaml"), less).unwrap();
+    let less = note(&["1.1.0"]).platforms(&[("linux", "amd64")]).yaml();
+    fs::write(manifests.join("note.yaml"), less).unwrap();
+}
+
+pub(crate) fn names_new() -> Names {
+    Names {
+        modules: vec!["tool"],
+        providers: vec!["note"],
+        going: BTreeSet::new(),
+    }
+}
+
+pub(crate) fn names_full() -> Names {
+    Names {
+        modules: vec!["tool", "pair"],
+        ..names_new()
+    }
+}
+
+/// Copies a folder; sockets are left out.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

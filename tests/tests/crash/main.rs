@@ -1,0 +1,20 @@
+//! kill -9 at every step of a sync, of the signing of a release and of a deletion (R-01, C01),
+//! and what a crash or a bad disk may leave behind (U10).
+//!
+//! Needs a binary with numbered points at which it kills itself:
+//! `cargo build -p opendepot --features fault-injection`, or the path of one in
+//! `OPENDEPOT_FAULT_BIN`. With `OPENDEPOT_NIGHTLY` set, every point is tried twenty times.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests: the way they report is to panic with what they saw"
+)]
+
+mod damage;
+mod fixture;
+mod matrix;
+mod observe;
+mod server;
+mod state;
