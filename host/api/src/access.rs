@@ -73,6 +73,9 @@ impl Access {
         });
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = authority.or_else(|| hosts.next().and_then(|host| host.to_str().ok())).unwrap_or_default();
+        if host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
+            return Err(ApiError::bad_request("the `Host` header is not a host"));
+        }
         if forwarded || hosts.next().is_some() || !is_loopback_host(host) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,

@@ -77,7 +77,11 @@ impl ApiError {
             Kind::Conflict => Self::new(StatusCode::CONFLICT, "the request conflicts with the record"),
             Kind::Busy => Self::unavailable("the registry is busy, try again", 2),
             Kind::Unavailable => Self::unavailable("the storage behind this registry does not answer, try again", 5),
-            Kind::Corrupt => Self::unavailable("the stored bytes do not match their record; an operator has to look", 60),
+            // No `Retry-After`: clients would wait for what only an operator can mend.
+            Kind::Corrupt => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the stored bytes do not match their record; an operator has to look",
+            ),
             Kind::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
     }

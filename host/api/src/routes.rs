@@ -81,6 +81,12 @@ async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> R
     if length > state.options().limits.uri_bytes {
         return ApiError::new(StatusCode::URI_TOO_LONG, "the request target is too long").into_response();
     }
+    if request.method() == http::Method::CONNECT {
+        let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+        let mut response = error.into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return response;
+    }
     if uri.path() != DISCOVERY_PATH {
         let authority = uri.authority().map(http::uri::Authority::as_str);
         if let Err(error) = state.access().check_local(request.headers(), authority) {

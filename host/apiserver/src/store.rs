@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Key to JSON bytes.
 pub(crate) const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
@@ -135,7 +135,12 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     pub(crate) registry: Registry,
     closed: watch::Sender<bool>,
+    /// Turns of rendering a page: every thread that does it keeps memory of its own.
+    pub(crate) renderers: Semaphore,
 }
+
+/// Pages rendered at a time.
+const NUM_RENDERERS: usize = 2;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -230,6 +235,7 @@ impl Store {
             history: History::new(watch_history, revision),
             registry,
             closed: watch::Sender::new(false),
+            renderers: Semaphore::new(NUM_RENDERERS),
         });
         let mut state = writer::State::load(&snapshot, &shared.registry)?;
         drop(snapshot);

@@ -23,7 +23,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// What is known of one kind, by namespace and name.
 struct Shelf<R> {
@@ -55,6 +55,8 @@ struct Inner {
     summaries: RwLock<HashMap<String, Arc<Summary>>>,
     index: Index,
     owners: Owners,
+    /// Told whenever an initial list is complete.
+    progress: Notify,
 }
 
 /// Tells the owners' controllers that one of their Versions changed. Bounded: a full queue holds
@@ -85,6 +87,7 @@ impl Feed {
             summaries: RwLock::default(),
             index: Index::default(),
             owners: Owners { sender, receiver: Mutex::new(Some(receiver)) },
+            progress: Notify::new(),
         }))
     }
 
@@ -107,6 +110,13 @@ impl Feed {
             .all(|synced| synced.load(Ordering::Acquire))
     }
 
+    /// Resolves once the initial lists are complete.
+    pub async fn synced(&self) {
+        while !self.is_synced() {
+            self.0.progress.notified().await;
+        }
+    }
+
     /// Watches until `shutdown`, telling the registry of every change.
     pub async fn run(
         &self,
@@ -116,9 +126,9 @@ impl Feed {
         shutdown: impl Future<Output = ()>,
     ) {
         let inner = &self.0;
-        let modules = watch_kind(api::<Module>(&client, namespace), &inner.modules, module, &registry, "module");
+        let modules = watch_kind(api::<Module>(&client, namespace), &inner.modules, module, &registry, &inner.progress, "module");
         let providers =
-            watch_kind(api::<Provider>(&client, namespace), &inner.providers, provider, &registry, "provider");
+            watch_kind(api::<Provider>(&client, namespace), &inner.providers, provider, &registry, &inner.progress, "provider");
         let versions = self.watch_versions(api::<Version>(&client, namespace), &registry);
         tokio::select! {
             () = shutdown => {}
@@ -133,7 +143,7 @@ impl Feed {
     async fn watch_versions(&self, api: Api<Version>, registry: &RegistryHandle) {
         let inner = &self.0;
         let convert = |object: &Version| version(&inner.keys, object);
-        let config = watcher::Config::default().page_size(500);
+        let config = watcher::Config::default().page_size(crate::PAGE_SIZE);
         let mut events = watch(api, config).default_backoff().boxed();
         let mut fresh: HashMap<String, Arc<VersionResource>> = HashMap::new();
         let mut listed: HashMap<String, Arc<Summary>> = HashMap::new();
@@ -162,6 +172,7 @@ impl Feed {
                     }
                     *inner.versions.entries.write() = std::mem::take(&mut fresh);
                     inner.versions.is_synced.store(true, Ordering::Release);
+                    inner.progress.notify_one();
                     true
                 }
                 Ok(Some(Event::Apply(object))) => {
@@ -238,13 +249,14 @@ async fn watch_kind<K, R, F>(
     shelf: &Shelf<R>,
     convert: F,
     registry: &RegistryHandle,
+    progress: &Notify,
     kind: &'static str,
 ) where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     R: PartialEq,
     F: Fn(&K) -> Option<R>,
 {
-    let config = watcher::Config::default().page_size(500);
+    let config = watcher::Config::default().page_size(crate::PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().boxed();
     let mut fresh: HashMap<String, Arc<R>> = HashMap::new();
     loop {
@@ -260,6 +272,7 @@ async fn watch_kind<K, R, F>(
             Ok(Some(Event::InitDone)) => {
                 *shelf.entries.write() = std::mem::take(&mut fresh);
                 shelf.is_synced.store(true, Ordering::Release);
+                progress.notify_one();
                 true
             }
             Ok(Some(Event::Apply(object))) => keep(&mut shelf.entries.write(), &object, &convert, None),

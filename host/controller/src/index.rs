@@ -12,7 +12,7 @@ use opendepot_crds::{
 use opendepot_domain::{ArtifactKind, ReleaseFile, Sha256};
 use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One owned Version, summed up.
@@ -30,7 +30,7 @@ pub(crate) struct Summary {
     pub(crate) lacks_file_name: bool,
     pub(crate) file_name: Option<String>,
     /// Our labels only.
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) requested_at: Option<String>,
     /// Nothing when it is ready, else why not.
     pub(crate) problem: Option<String>,
@@ -68,7 +68,7 @@ impl Summary {
         };
         let stored = status.and_then(|status| status.artifact.as_ref());
         let is_sealed = seal::check(keys, version) != SealState::Invalid;
-        let labels = version.labels().iter().filter(|(key, _)| LABELS.contains(&key.as_str()));
+        let labels = LABELS.iter().filter_map(|key| Some((*key, version.labels().get(*key)?.clone())));
         Some(Self {
             namespace: version.namespace().unwrap_or_default(),
             name: version.name_any(),
@@ -79,7 +79,7 @@ impl Summary {
             wish: wish(&version.spec),
             lacks_file_name: version.spec.file_name.is_none() && stored.is_some(),
             file_name: version.spec.file_name.clone(),
-            labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+            labels: labels.collect(),
             requested_at: version.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
             problem,
             is_unavailable: release::is_unavailable(list),

@@ -25,6 +25,10 @@ mod throttle;
 mod version;
 mod watched;
 
+/// Objects a page of a list. A page is decoded whole, so small ones keep the peak low; the control
+/// plane is in this process, so more of them cost next to nothing.
+const PAGE_SIZE: u32 = 100;
+
 pub use context::{Context, ContextOptions};
 pub use error::Error;
 pub use feed::Feed;

@@ -90,7 +90,7 @@ impl Owner<'_> {
     fn differs(&self, existing: &Summary, wanted: &Desired) -> bool {
         existing.wish != index::wish(&wanted.spec)
             || existing.lacks_file_name
-            || wanted.labels.iter().any(|(key, value)| existing.labels.get(key) != Some(value))
+            || wanted.labels.iter().any(|(key, value)| !existing.labels.iter().any(|(k, v)| k == key && v == value))
             || (self.requested_at.is_some() && existing.requested_at != self.requested_at)
     }
 

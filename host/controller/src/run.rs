@@ -97,7 +97,7 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    Controller::new(api, watcher::Config::default().page_size(500)).with_config(Config::default().concurrency(CONCURRENCY))
+    Controller::new(api, watcher::Config::default().page_size(crate::PAGE_SIZE)).with_config(Config::default().concurrency(CONCURRENCY))
 }
 
 fn drive<K, R, F>(

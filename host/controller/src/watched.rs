@@ -1,7 +1,7 @@
 //! A resource as controllers keep it: its metadata, without the bulk. What a reconcile needs is
 //! read when it runs, so ten thousand objects cost little, and no decision rests on a cache.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -31,7 +31,7 @@ impl<'de, K> Deserialize<'de> for Watched<K> {
         struct Object {
             metadata: Metadata,
         }
-        // Managed fields, labels and annotations stay out.
+        // Managed fields, labels, annotations and owners stay out.
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Metadata {
@@ -40,7 +40,6 @@ impl<'de, K> Deserialize<'de> for Watched<K> {
             uid: Option<String>,
             resource_version: Option<String>,
             deletion_timestamp: Option<Time>,
-            owner_references: Option<Vec<OwnerReference>>,
         }
         let Object { metadata } = Object::deserialize(deserializer)?;
         let meta = ObjectMeta {
@@ -49,7 +48,6 @@ impl<'de, K> Deserialize<'de> for Watched<K> {
             uid: metadata.uid,
             resource_version: metadata.resource_version,
             deletion_timestamp: metadata.deletion_timestamp,
-            owner_references: metadata.owner_references,
             ..ObjectMeta::default()
         };
         Ok(Self { meta, kind: PhantomData })

@@ -1,12 +1,15 @@
 //! The data directory: folders, keys, and the lock that the embedded store holds.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use opendepot_api::tls::{Certificate, development};
+use opendepot_apiserver::{Embedded, Options};
+use opendepot_domain::Kind;
 use opendepot_identity::ArtifactKeys;
 use opendepot_signing::{PublicKey, Signer};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,11 +31,45 @@ impl DataDir {
         for folder in [data.temp(), data.root.join("signing")] {
             private_folder(&folder)?;
         }
-        let num_swept = opendepot_transfer::sweep_directory(&data.temp())?;
+        Ok(data)
+    }
+
+    /// Opens the store. Its lock makes this process the directory's only user.
+    ///
+    /// # Errors
+    /// When another process has it open, or it is damaged: then with the remedy.
+    pub(crate) fn open_store(&self, watch_history: usize) -> anyhow::Result<Embedded> {
+        let path = self.store();
+        let options = Options { path: Some(path.clone()), crds: opendepot_crds::all(), watch_history };
+        let reason = match without_panic(|| Embedded::open(options)) {
+            Some(Ok(embedded)) => return Ok(embedded),
+            Some(Err(error)) if error.kind() == Kind::Conflict || error.kind() == Kind::Invalid => return Err(error.into()),
+            Some(Err(error)) => error.to_string(),
+            None => format!("cannot open the embedded store `{}`: its pages do not fit each other", path.display()),
+        };
+        bail!(
+            "{reason}; if the file is damaged, restore it from a backup, or move it away and start again: \
+             the manifests folder is then applied anew, and stored artifacts are found again by their digests"
+        )
+    }
+
+    /// Removes the temporary files that a crash left. The caller has the store open, so none of
+    /// them is another process's.
+    pub(crate) fn sweep(&self) -> anyhow::Result<()> {
+        let temp = self.temp();
+        let attempt = || format!("cannot sweep `{}`", temp.display());
+        let mut num_swept = 0_usize;
+        for entry in fs::read_dir(&temp).with_context(attempt)? {
+            let entry = entry.with_context(attempt)?;
+            if !entry.file_type().with_context(attempt)?.is_dir() {
+                fs::remove_file(entry.path()).with_context(attempt)?;
+                num_swept += 1;
+            }
+        }
         if num_swept > 0 {
             tracing::info!(num_swept, "removed temporary files that a crash left");
         }
-        Ok(data)
+        Ok(())
     }
 
     /// Names the directory without touching it.
@@ -166,6 +203,16 @@ fn remember(folder: &Path, public: &mut Vec<PublicKey>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs `work`; nothing when it panicked, and then nothing is printed either: the storage library
+/// panics on pages that make no sense.
+fn without_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    panic::set_hook(hook);
+    outcome.ok()
 }
 
 fn private_folder(path: &Path) -> anyhow::Result<()> {

@@ -25,14 +25,12 @@ const EXIT_FAILURE: u8 = 1;
 fn main() -> ExitCode {
     let arguments = normalised(std::env::args().collect());
     let is_server = arguments.iter().any(|argument| argument == "serve" || argument == "check-config");
-    let refused = if is_server { config::refused_switches(&arguments) } else { Vec::new() };
-    if !refused.is_empty() {
-        eprint!("{}", config::Problems(refused));
-        return ExitCode::from(EXIT_USAGE);
-    }
+    let (arguments, refused) =
+        if is_server { config::without_refused(arguments) } else { (arguments, Vec::new()) };
     let matches = match Cli::command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => {
+            eprint!("{}", config::Problems(refused));
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
@@ -40,15 +38,15 @@ fn main() -> ExitCode {
     let Ok(cli) = Cli::from_arg_matches(&matches) else { return ExitCode::from(EXIT_USAGE) };
     let sub = matches.subcommand().map(|(_, matches)| matches);
     match cli.command {
-        Command::Serve(args) => match config::load(&args, sub) {
+        Command::Serve(args) => match config::load(&args, sub, refused) {
             Ok(settled) => outcome(run::serve(settled.config)),
             Err(problems) => usage(&problems),
         },
-        Command::CheckConfig(args) => match config::load(&args, sub) {
+        Command::CheckConfig(args) => match config::load(&args, sub, refused) {
             Ok(settled) => outcome(check::print(&settled)),
             Err(problems) => usage(&problems),
         },
-        Command::Verify(args) => match config::load(&args.serve, sub) {
+        Command::Verify(args) => match config::load(&args.serve, sub, refused) {
             Ok(settled) => outcome(verify::run(settled.config, args.repair)),
             Err(problems) => usage(&problems),
         },

@@ -12,7 +12,7 @@ use opendepot_actors::supervisor::Health;
 use opendepot_actors::{Arbiters, ReconcilerHandle, RegistryHandle, ScannerHandle};
 use opendepot_api::server::Server;
 use opendepot_api::{Access, AccessOptions, ApiState, Damage, ModuleOptions, StateOptions};
-use opendepot_apiserver::{Embedded, Options as EmbeddedOptions, manifests};
+use opendepot_apiserver::{Embedded, manifests};
 use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
 use opendepot_identity::{TokenFile, Verifier};
@@ -47,11 +47,8 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
 async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install()?;
     let data = DataDir::create(&config.data_dir)?;
-    let embedded = Embedded::open(EmbeddedOptions {
-        path: Some(data.store()),
-        crds: opendepot_crds::all(),
-        watch_history: WATCH_HISTORY,
-    })?;
+    let embedded = data.open_store(WATCH_HISTORY)?;
+    data.sweep()?;
     let parts = Parts::build(&config, &data, &embedded, &runtime).await?;
     let (stop, stopped) = watch::channel(false);
 
@@ -90,7 +87,15 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
         provider: config.controllers.contains(&ControllerKind::Provider),
         version: config.controllers.contains(&ControllerKind::Version),
     };
-    let controllers = tokio::spawn(opendepot_controller::run(Arc::clone(&parts.context), which, stopped.clone()));
+    let (context, feed, ended_early) = (Arc::clone(&parts.context), parts.feed.clone(), ended(stopped.clone()));
+    let stopping = stopped.clone();
+    let controllers = tokio::spawn(async move {
+        // The registry's index first: what is published is served before anything else is done.
+        tokio::select! {
+            () = feed.synced() => opendepot_controller::run(context, which, stopping).await,
+            () = ended_early => {}
+        }
+    });
     if let Some(dir) = &config.manifests {
         let options = manifests::Options { dir: dir.clone(), prune: config.manifests_prune };
         let (embedded, end) = (embedded.clone(), ended(stopped.clone()));

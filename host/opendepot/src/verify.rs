@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
-use opendepot_apiserver::{Embedded, Options};
 use opendepot_controller::seal;
 use opendepot_crds::{ANNOTATION_REQUESTED_AT, MANAGER_VERSION, Version};
 use opendepot_domain::seam::StorageDecisions as _;
@@ -20,6 +19,9 @@ use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Nobody watches while it runs.
+const WATCH_HISTORY: usize = 16;
 
 /// What one artifact came to.
 enum Finding {
@@ -43,10 +45,7 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
     let data = DataDir::at(&config.data_dir);
     let client = match control::client(&data.socket()).await {
         Some(client) => client,
-        None => {
-            let options = Options { path: Some(data.store()), crds: opendepot_crds::all(), watch_history: 16 };
-            Embedded::open(options)?.client("default")
-        }
+        None => data.open_store(WATCH_HISTORY)?.client("default"),
     };
     let keys = data.artifact_keys(&config)?;
     let plugins = PluginHost::load(HostConfig {

@@ -27,7 +27,7 @@ const NUM_PERMITS: usize = 256;
 /// The longest fetch (reliability.md section 2), with its inspection.
 const FETCH_DEADLINE: Duration = Duration::from_secs(35 * 60);
 /// Looks at stored bytes at a time.
-const NUM_PROBES: usize = 16;
+const NUM_PROBES: usize = 4;
 /// The storage read path's time (reliability.md section 2), and a turn's wait.
 const PROBE_DEADLINE: Duration = Duration::from_secs(30);
 /// The sync path's time on storage (reliability.md section 2).

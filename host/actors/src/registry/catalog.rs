@@ -5,6 +5,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use opendepot_domain::{ArtifactId, ArtifactRecord, Platform, Sha256, Version};
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A rendered JSON body, plain and, where it pays, gzipped.
@@ -35,20 +36,20 @@ impl ModuleEntry {
     }
 }
 
-/// One published module version.
+/// One published module version: the facts it was made from, shared.
 #[derive(Debug)]
 pub struct ModuleVersion {
-    /// Which artifact.
-    pub id: ArtifactId,
-    /// Where its bytes are.
-    pub record: ArtifactRecord,
-    /// The backend path of its download URL.
-    pub backend_path: String,
     /// The value of go-getter's `archive` parameter: `zip` or `tar.gz`.
     pub archive: &'static str,
-    /// Name of its Version object.
-    pub object_name: String,
-    pub(super) config_name: opendepot_domain::ConfigName,
+    pub(super) resource: Arc<VersionResource>,
+}
+
+impl Deref for ModuleVersion {
+    type Target = VersionResource;
+
+    fn deref(&self) -> &VersionResource {
+        &self.resource
+    }
 }
 
 /// One provider as clients see it.

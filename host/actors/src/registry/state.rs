@@ -78,14 +78,7 @@ fn module_entry(resource: &Arc<ModuleResource>, versions: Vec<Arc<VersionResourc
         // Build-metadata twins are one version; the first in order is the one served.
         by_version.entry(version.id.version.release_key()).or_insert_with(|| {
             listed.push(&version.id.version);
-            Arc::new(ModuleVersion {
-                id: version.id.clone(),
-                record: version.record.clone(),
-                backend_path: version.backend_path.clone(),
-                archive: render::archive_parameter(version),
-                object_name: version.object_name.clone(),
-                config_name: version.config_name.clone(),
-            })
+            Arc::new(ModuleVersion { archive: render::archive_parameter(version), resource: Arc::clone(version) })
         });
     }
     ModuleEntry {

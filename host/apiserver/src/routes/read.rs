@@ -137,6 +137,8 @@ pub(super) async fn list(
         is_metadata_only: call.wants_metadata_only(),
     };
     let for_page = Arc::clone(&snapshot);
+    // Never closed, so this is a permit.
+    let _turn = store.shared.renderers.acquire().await;
     let (body, is_more) = tokio::task::spawn_blocking(move || render(&for_page, &page))
         .await
         .map_err(|error| ApiError::internal("list objects", &error))??;

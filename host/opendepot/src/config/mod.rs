@@ -97,24 +97,43 @@ impl std::fmt::Display for Problems {
     }
 }
 
-/// Settles flags, environment and file. `arguments` are the raw ones: refused switches are found
-/// there before the parser calls them unknown.
+/// Settles flags, environment and file. `refused` are the switches that [`without_refused`] found;
+/// they are listed with everything else that is wrong.
 ///
 /// # Errors
 /// [`Problems`] with everything that is wrong.
-pub(crate) fn load(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Result<Settled, Problems> {
-    settle::settle(args, matches)
+pub(crate) fn load(
+    args: &ServeArgs,
+    matches: Option<&clap::ArgMatches>,
+    refused: Vec<String>,
+) -> Result<Settled, Problems> {
+    match settle::settle(args, matches) {
+        Ok(settled) if refused.is_empty() => Ok(settled),
+        Ok(_) => Err(Problems(refused)),
+        Err(Problems(others)) => Err(Problems(refused.into_iter().chain(others).collect())),
+    }
 }
 
-/// The refused switches among raw arguments and the environment.
-pub(crate) fn refused_switches(arguments: &[String]) -> Vec<String> {
-    let flags = arguments.iter().filter_map(|argument| {
-        let refused = refused::of_argument(argument)?;
-        Some(refused.message(&format!("--{}", refused.flag)))
-    });
-    let variables = refused::REFUSED.iter().filter_map(|refused| {
-        let name = refused.environment();
-        std::env::var_os(&name).map(|_| refused.message(&name))
-    });
-    flags.chain(variables).collect()
+/// Takes the refused switches out of raw arguments, with their values, and says which there were,
+/// in the environment too: the parser would call them unknown.
+pub(crate) fn without_refused(arguments: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        let Some(switch) = refused::of_argument(&argument) else {
+            kept.push(argument);
+            continue;
+        };
+        refused.push(switch.message(&format!("--{}", switch.flag)));
+        if !argument.contains('=') {
+            arguments.next_if(|value| !value.starts_with('-'));
+        }
+    }
+    for switch in refused::REFUSED {
+        let name = switch.environment();
+        if std::env::var_os(&name).is_some() {
+            refused.push(switch.message(&name));
+        }
+    }
+    (kept, refused)
 }

@@ -163,7 +163,8 @@ pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Re
     if let Err(error) = log_level.parse::<tracing_subscriber::filter::Targets>() {
         problems.push(format!("`--log-level`: `{log_level}`: {error}"));
     }
-    let is_loopback = listen.is_some_and(|address| address.ip().is_loopback());
+    // An address that is none is a problem of its own.
+    let is_loopback = listen.is_none_or(|address| address.ip().is_loopback());
     let is_local = is_loopback && public_url.is_none();
     let auth = auth_mode(anonymous_auth, &file, is_local, &data_dir, problems);
     if let AuthMode::TokenFile(_) = &auth

@@ -2,12 +2,12 @@ use super::*;
 use std::io::Write as _;
 
 fn problems(args: &ServeArgs) -> Vec<String> {
-    load(args, None).unwrap_err().0
+    load(args, None, Vec::new()).unwrap_err().0
 }
 
 #[test]
 fn the_defaults_are_anonymous_on_loopback() {
-    let config = load(&ServeArgs::default(), None).unwrap().config;
+    let config = load(&ServeArgs::default(), None, Vec::new()).unwrap().config;
     assert_eq!(config.auth, AuthMode::Anonymous { local_only: true });
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert!(config.plugin_policy.allow_unlisted);
@@ -19,7 +19,7 @@ fn a_registry_that_others_reach_needs_a_mode() {
     let args = ServeArgs { listen: Some("0.0.0.0:8080".into()), ..ServeArgs::default() };
     assert!(problems(&args)[0].contains("mode must be chosen"));
     let args = ServeArgs { anonymous_auth: Some(true), ..args };
-    let config = load(&args, None).unwrap().config;
+    let config = load(&args, None, Vec::new()).unwrap().config;
     assert_eq!(config.auth, AuthMode::Anonymous { local_only: false });
     assert!(!config.plugin_policy.allow_unlisted);
 }
@@ -60,4 +60,14 @@ fn unknown_and_refused_keys_of_the_file() {
 fn tokens_without_a_policy_are_refused_with_an_entry_to_paste() {
     let args = ServeArgs { anonymous_auth: Some(false), ..ServeArgs::default() };
     assert!(problems(&args)[0].contains("builtin: auth-groups"));
+}
+
+#[test]
+fn refused_switches_are_listed_with_everything_else() {
+    let given = ["opendepot", "serve", "--oidc-issuer-url", "https://x", "--use-bearer-token", "--listen", "nowhere"];
+    let (kept, refused) = without_refused(given.iter().map(|text| (*text).to_owned()).collect());
+    assert_eq!(kept, ["opendepot", "serve", "--listen", "nowhere"]);
+    let args = ServeArgs { listen: Some("nowhere".into()), ..ServeArgs::default() };
+    let found = load(&args, None, refused).unwrap_err().0;
+    assert_eq!(found.len(), 3, "{found:?}");
 }
