@@ -28,7 +28,11 @@ impl<A: Actor> Clone for Mailbox<A> {
 
 impl<A: Actor> Mailbox<A> {
     pub(crate) fn new(supervised: Supervised<A>, num_permits: usize) -> Self {
-        Self { supervised, permits: Arc::new(Semaphore::new(num_permits)), num_permits }
+        Self {
+            supervised,
+            permits: Arc::new(Semaphore::new(num_permits)),
+            num_permits,
+        }
     }
 
     pub(crate) const fn supervised(&self) -> &Supervised<A> {
@@ -37,7 +41,8 @@ impl<A: Actor> Mailbox<A> {
 
     /// Calls in flight or queued.
     pub(crate) fn depth(&self) -> usize {
-        self.num_permits.saturating_sub(self.permits.available_permits())
+        self.num_permits
+            .saturating_sub(self.permits.available_permits())
     }
 
     /// Sends and waits for the reply: [`Error::Busy`] at once when no permit is free,
@@ -51,10 +56,15 @@ impl<A: Actor> Mailbox<A> {
     {
         let actor = self.supervised.name();
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            metrics::counter!("opendepot_actor_mailbox_dropped_total", "actor" => actor).increment(1);
+            metrics::counter!("opendepot_actor_mailbox_dropped_total", "actor" => actor)
+                .increment(1);
             return Err(Error::Busy { actor });
         };
-        let address = self.supervised.address.load_full().ok_or(Error::Unavailable { actor })?;
+        let address = self
+            .supervised
+            .address
+            .load_full()
+            .ok_or(Error::Unavailable { actor })?;
         let reply = tokio::time::timeout(deadline, address.send(message)).await;
         drop(permit);
         match reply {

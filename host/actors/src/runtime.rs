@@ -28,7 +28,11 @@ impl Arbiters {
             let runtime = Arc::clone(runtime);
             Arbiter::with_tokio_rt(move || runtime)
         };
-        Self { registry: arbiter(), reconciler: arbiter(), scanner: arbiter() }
+        Self {
+            registry: arbiter(),
+            reconciler: arbiter(),
+            scanner: arbiter(),
+        }
     }
 
     /// Where the registry actor lives.

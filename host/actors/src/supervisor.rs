@@ -117,12 +117,19 @@ where
     let address = Arc::new(ArcSwapOption::empty());
     let (health_sender, health) = watch::channel(Health::Running(0));
     let (stop_sender, mut stop) = watch::channel(false);
-    let supervised = Supervised { address: Arc::clone(&address), health, stop: Arc::new(stop_sender), name };
+    let supervised = Supervised {
+        address: Arc::clone(&address),
+        health,
+        stop: Arc::new(stop_sender),
+        name,
+    };
 
     let factory = Arc::new(factory);
     let start = move |address: &ArcSwapOption<Addr<A>>| {
         let (exit_sender, exited) = oneshot::channel();
-        let guard = ExitGuard { _exited: exit_sender };
+        let guard = ExitGuard {
+            _exited: exit_sender,
+        };
         let factory = Arc::clone(&factory);
         let child = A::start_in_arbiter(&arbiter, move |_| factory(guard));
         address.store(Some(Arc::new(child)));
@@ -148,14 +155,21 @@ where
             }
             restarts += 1;
             if restarts > budget.num_restarts {
-                tracing::error!(actor = name, restarts, "actor `{name}` spent its restart budget");
+                tracing::error!(
+                    actor = name,
+                    restarts,
+                    "actor `{name}` spent its restart budget"
+                );
                 health_sender.send_replace(Health::GivenUp);
                 return;
             }
             metrics::counter!("opendepot_actor_restarts_total", "actor" => name).increment(1);
             tracing::warn!(actor = name, restarts, "actor `{name}` ended, restarting");
             health_sender.send_replace(Health::BackingOff(restarts));
-            let pause = budget.backoff.saturating_mul(restarts).min(budget.max_backoff);
+            let pause = budget
+                .backoff
+                .saturating_mul(restarts)
+                .min(budget.max_backoff);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = stop.wait_for(|stop| *stop) => {

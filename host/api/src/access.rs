@@ -48,7 +48,10 @@ impl Access {
     /// Builds it with an empty cache.
     #[must_use]
     pub fn new(options: AccessOptions) -> Self {
-        let decisions = Cache::builder().max_capacity(NUM_DECISIONS).time_to_live(DECISION_LIFE).build();
+        let decisions = Cache::builder()
+            .max_capacity(NUM_DECISIONS)
+            .time_to_live(DECISION_LIFE)
+            .build();
         Self { options, decisions }
     }
 
@@ -63,7 +66,11 @@ impl Access {
     ///
     /// # Errors
     /// 403 with the remedy.
-    pub(crate) fn check_local(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiError> {
+    pub(crate) fn check_local(
+        &self,
+        headers: &HeaderMap,
+        authority: Option<&str>,
+    ) -> Result<(), ApiError> {
         if !self.options.local_only {
             return Ok(());
         }
@@ -72,7 +79,9 @@ impl Access {
             name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "via" | "x-real-ip")
         });
         let mut hosts = headers.get_all(header::HOST).iter();
-        let host = authority.or_else(|| hosts.next().and_then(|host| host.to_str().ok())).unwrap_or_default();
+        let host = authority
+            .or_else(|| hosts.next().and_then(|host| host.to_str().ok()))
+            .unwrap_or_default();
         if host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
             return Err(ApiError::bad_request("the `Host` header is not a host"));
         }
@@ -90,13 +99,21 @@ impl Access {
     ///
     /// # Errors
     /// 401 when the mode needs a credential and this one does not verify.
-    pub(crate) async fn subject(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Subject, ApiError> {
-        let values = headers.get_all(header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes);
+    pub(crate) async fn subject(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<Subject, ApiError> {
+        let values = headers
+            .get_all(header::AUTHORIZATION)
+            .iter()
+            .map(http::HeaderValue::as_bytes);
         let verifier = &self.options.verifier;
         let mode = verifier.authentication().as_str();
         let result = verifier.subject(values, &peer.to_string()).await;
         let outcome = if result.is_ok() { "ok" } else { "refused" };
-        metrics::counter!("opendepot_authn_total", "mode" => mode, "result" => outcome).increment(1);
+        metrics::counter!("opendepot_authn_total", "mode" => mode, "result" => outcome)
+            .increment(1);
         result.map_err(|error| ApiError::of_kind(error.kind()))
     }
 
@@ -104,7 +121,12 @@ impl Access {
     ///
     /// # Errors
     /// 403, the same whether or not the target exists.
-    pub(crate) async fn check(&self, subject: &Subject, actions: &[Action], target: &Target) -> Result<(), ApiError> {
+    pub(crate) async fn check(
+        &self,
+        subject: &Subject,
+        actions: &[Action],
+        target: &Target,
+    ) -> Result<(), ApiError> {
         for action in actions {
             if !self.is_allowed(subject, *action, target).await {
                 return Err(ApiError::forbidden());
@@ -130,12 +152,17 @@ impl Access {
         let targets = std::slice::from_ref(target);
         let mut answers = policy.authorize(subject, action, targets, unix_now()).await;
         // Anything but one well-formed answer is a deny (T41).
-        let answer = if answers.len() == 1 { answers.pop() } else { None };
+        let answer = if answers.len() == 1 {
+            answers.pop()
+        } else {
+            None
+        };
         let answer = answer.unwrap_or_else(|| Decision::Deny("malformed answer".to_owned()));
         let decision = access::combine([answer], self.options.base);
         let allowed = decision == Decision::Allow;
         let label = if allowed { "allow" } else { "deny" };
-        metrics::counter!("opendepot_authz_total", "engine" => "plugin", "decision" => label).increment(1);
+        metrics::counter!("opendepot_authz_total", "engine" => "plugin", "decision" => label)
+            .increment(1);
         if let Decision::Deny(reason) = &decision {
             tracing::info!(
                 target: "opendepot::audit",
@@ -160,11 +187,16 @@ fn is_loopback_host(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]
@@ -173,10 +205,23 @@ mod tests {
 
     #[test]
     fn loopback_hosts() {
-        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8443", "127.9.9.9"] {
+        for host in [
+            "127.0.0.1:8080",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8443",
+            "127.9.9.9",
+        ] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in ["", "example.com", "10.0.0.1:80", "localhost.example.com", "[fd00::1]", "127.0.0.1.example.com"] {
+        for host in [
+            "",
+            "example.com",
+            "10.0.0.1:80",
+            "localhost.example.com",
+            "[fd00::1]",
+            "127.0.0.1.example.com",
+        ] {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

@@ -34,21 +34,39 @@ pub trait Admin: Send + Sync + 'static {
 
 /// The admin router.
 pub fn router(admin: Arc<dyn Admin>) -> Router {
-    let (live, ready, started, numbers, version) =
-        (Arc::clone(&admin), Arc::clone(&admin), Arc::clone(&admin), Arc::clone(&admin), admin);
+    let (live, ready, started, numbers, version) = (
+        Arc::clone(&admin),
+        Arc::clone(&admin),
+        Arc::clone(&admin),
+        Arc::clone(&admin),
+        admin,
+    );
     Router::new()
         .route("/livez", get(move |query| health(live.live(), query)))
         .route("/readyz", get(move |query| health(ready.ready(), query)))
-        .route("/startupz", get(move |query| health(started.started(), query)))
+        .route(
+            "/startupz",
+            get(move |query| health(started.started(), query)),
+        )
         .route("/metrics", get(move || metrics_text(numbers.metrics())))
         .route("/version", get(move || version_json(version.version())))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found\n") })
 }
 
 async fn health(checks: Vec<Check>, RawQuery(query): RawQuery) -> Response {
-    let is_well = checks.iter().all(|check| check.problem.is_none() || !check.is_required);
-    let is_verbose = query.is_some_and(|query| query.split('&').any(|key| key == "verbose" || key.starts_with("verbose=")));
-    let status = if is_well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let is_well = checks
+        .iter()
+        .all(|check| check.problem.is_none() || !check.is_required);
+    let is_verbose = query.is_some_and(|query| {
+        query
+            .split('&')
+            .any(|key| key == "verbose" || key.starts_with("verbose="))
+    });
+    let status = if is_well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let mut text = String::new();
     for check in &checks {
         match &check.problem {
@@ -65,7 +83,11 @@ async fn health(checks: Vec<Check>, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn metrics_text(text: String) -> Response {
-    plain(StatusCode::OK, text, "text/plain; version=0.0.4; charset=utf-8")
+    plain(
+        StatusCode::OK,
+        text,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )
 }
 
 async fn version_json(value: serde_json::Value) -> Response {

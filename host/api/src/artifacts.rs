@@ -15,7 +15,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use opendepot_actors::registry::Catalog;
-use opendepot_domain::{ArtifactId, ArtifactKind, ArtifactRecord, Capability, Kind, Platform, Purpose, Sha256, Target, Transfer};
+use opendepot_domain::{
+    ArtifactId, ArtifactKind, ArtifactRecord, Capability, Kind, Platform, Purpose, Sha256, Target,
+    Transfer,
+};
 use opendepot_transfer::{ArtifactBody, ByteRange, Expected};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,7 +45,13 @@ pub(crate) async fn module(
     if query.has_capability() {
         let (expires, text) = query.capability()?;
         let verify = |id: &ArtifactId, sha256: &Sha256| {
-            let capability = Capability { purpose: Purpose::Module, id, release: "", sha256, expires };
+            let capability = Capability {
+                purpose: Purpose::Module,
+                id,
+                release: "",
+                sha256,
+                expires,
+            };
             state.options().artifact_keys.verify(&capability, text)
         };
         match published {
@@ -52,21 +61,36 @@ pub(crate) async fn module(
         }
     } else {
         match published {
-            Some(version) => authorize_bytes(&state, &headers, peer, &module_target(&version.id)).await?,
+            Some(version) => {
+                authorize_bytes(&state, &headers, peer, &module_target(&version.id)).await?
+            }
             // Who may not download anything learns nothing about what is there.
             None if !state.access().is_anonymous() => {
                 crate::routes::Caller::verify(&state, &headers, peer).await?;
                 return Err(ApiError::forbidden());
             }
-            None => return Err(ApiError::not_found("no published module has this download path")),
+            None => {
+                return Err(ApiError::not_found(
+                    "no published module has this download path",
+                ));
+            }
         }
     }
     let version = published.ok_or_else(invalid_link)?;
     check_file_checksum(&query, &version.record)?;
     let permit = state.download_permit().await?;
     let plan = || state.registry().plan_module(version, unix_now());
-    let subject = Subject { kind: ArtifactKind::Module, id: &version.id, object_name: &version.object_name };
-    let transfer = Download { state: &state, subject, record: &version.record, permit };
+    let subject = Subject {
+        kind: ArtifactKind::Module,
+        id: &version.id,
+        object_name: &version.object_name,
+    };
+    let transfer = Download {
+        state: &state,
+        subject,
+        record: &version.record,
+        permit,
+    };
     transfer.answer(&method, &headers, plan, None).await
 }
 
@@ -100,17 +124,33 @@ pub(crate) async fn package(
         }
     }
     let platform = address.platform()?.clone();
-    let mut releases = found.as_ref().map(|version| version.releases.as_slice()).unwrap_or_default().iter();
+    let mut releases = found
+        .as_ref()
+        .map(|version| version.releases.as_slice())
+        .unwrap_or_default()
+        .iter();
     let package = if is_authorized {
         let version = found.clone()?;
-        releases.next().and_then(|release| release.package(platform.os(), platform.arch())).ok_or_else(|| {
-            let (namespace, name, wanted) = (&address.namespace, &address.name, &version.version);
-            ApiError::not_found(format!("provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"))
-        })?
+        releases
+            .next()
+            .and_then(|release| release.package(platform.os(), platform.arch()))
+            .ok_or_else(|| {
+                let (namespace, name, wanted) =
+                    (&address.namespace, &address.name, &version.version);
+                ApiError::not_found(format!(
+                    "provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"
+                ))
+            })?
     } else {
         let (expires, text) = query.capability()?;
         let verify = |id: &ArtifactId, release: &str, sha256: &Sha256| {
-            let capability = Capability { purpose: Purpose::Archive, id, release, sha256, expires };
+            let capability = Capability {
+                purpose: Purpose::Archive,
+                id,
+                release,
+                sha256,
+                expires,
+            };
             state.options().artifact_keys.verify(&capability, text)
         };
         let opened = releases.find_map(|release| {
@@ -120,7 +160,8 @@ pub(crate) async fn package(
         });
         let Some(package) = opened else {
             let key_digest = |id: &ArtifactId, release: &str| {
-                catalog_gone_digest(&catalog, &address).is_some_and(|sha256| verify(id, release, &sha256))
+                catalog_gone_digest(&catalog, &address)
+                    .is_some_and(|sha256| verify(id, release, &sha256))
             };
             return Err(refused(&state, &catalog, &address, expires, key_digest));
         };
@@ -130,9 +171,20 @@ pub(crate) async fn package(
     check_file_checksum(&query, &package.record)?;
     let permit = state.download_permit().await?;
     let plan = || state.registry().plan_package(package, unix_now());
-    let subject = Subject { kind: ArtifactKind::Provider, id: &package.id, object_name: &package.object_name };
-    let transfer = Download { state: &state, subject, record: &package.record, permit };
-    transfer.answer(&method, &headers, plan, Some(&package.file_name)).await
+    let subject = Subject {
+        kind: ArtifactKind::Provider,
+        id: &package.id,
+        object_name: &package.object_name,
+    };
+    let transfer = Download {
+        state: &state,
+        subject,
+        record: &package.record,
+        permit,
+    };
+    transfer
+        .answer(&method, &headers, plan, Some(&package.file_name))
+        .await
 }
 
 fn catalog_gone_digest(catalog: &Catalog, address: &Address) -> Option<Sha256> {
@@ -154,9 +206,10 @@ fn gone_module(
     verify: impl Fn(&ArtifactId, &Sha256) -> bool,
 ) -> ApiError {
     match catalog.gone(path) {
-        Some(gone) if expires > unix_now() && verify(&gone.id, &gone.sha256) => {
-            ApiError::new(StatusCode::GONE, "this module version is no longer published")
-        }
+        Some(gone) if expires > unix_now() && verify(&gone.id, &gone.sha256) => ApiError::new(
+            StatusCode::GONE,
+            "this module version is no longer published",
+        ),
         _ => invalid_link(),
     }
 }
@@ -165,10 +218,16 @@ fn gone_module(
 /// (OD-1.5). Nothing is read either way: only published records are served.
 fn check_backend_path(state: &ApiState, path: &str) -> Result<(), ApiError> {
     use base64::Engine as _;
-    let Some(rest) = path.strip_prefix("fileSystem/") else { return Ok(()) };
+    let Some(rest) = path.strip_prefix("fileSystem/") else {
+        return Ok(());
+    };
     let encoded = rest.split('/').next().unwrap_or_default();
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let Some(directory) = engine.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
+    let Some(directory) = engine
+        .decode(encoded)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+    else {
         return Ok(());
     };
     let mut clean = std::path::PathBuf::new();
@@ -182,7 +241,10 @@ fn check_backend_path(state: &ApiState, path: &str) -> Result<(), ApiError> {
     }
     let is_inside = directory.is_empty() || clean.starts_with(&state.options().filesystem_root);
     if state.access().is_anonymous() && !is_inside {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "this directory is not served"));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "this directory is not served",
+        ));
     }
     Ok(())
 }
@@ -197,12 +259,21 @@ fn module_target(id: &ArtifactId) -> Target {
     }
 }
 
-fn only_platform(version: &opendepot_actors::registry::ProviderVersion) -> Result<Platform, ApiError> {
-    let packages = version.releases.first().map(|release| release.packages.as_slice()).unwrap_or_default();
+fn only_platform(
+    version: &opendepot_actors::registry::ProviderVersion,
+) -> Result<Platform, ApiError> {
+    let packages = version
+        .releases
+        .first()
+        .map(|release| release.packages.as_slice())
+        .unwrap_or_default();
     match packages {
         [only] => Ok(only.platform.clone()),
         several => {
-            let names: Vec<String> = several.iter().map(|package| package.platform.to_string()).collect();
+            let names: Vec<String> = several
+                .iter()
+                .map(|package| package.platform.to_string())
+                .collect();
             Err(ApiError::bad_request(format!(
                 "this version has several platforms, choose one with `os` and `arch`: {}",
                 names.join(", ")
@@ -265,18 +336,31 @@ impl Download<'_> {
         if is_unmodified(headers, &etag) {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             insert(response.headers_mut(), header::ETAG, &etag);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
             return Ok(response);
         }
         // Range is defined for GET alone (RFC 9110 section 14.2).
-        let range = if method == Method::GET { asked(headers, &etag, record.size) } else { Asked::Whole };
+        let range = if method == Method::GET {
+            asked(headers, &etag, record.size)
+        } else {
+            Asked::Whole
+        };
         let (status, start, end) = match range {
             Asked::Whole => (StatusCode::OK, 0, record.size.saturating_sub(1)),
             Asked::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
             Asked::Unsatisfiable => {
-                let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "the range is outside the body");
+                let error = ApiError::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    "the range is outside the body",
+                );
                 let mut response = error.into_response();
-                insert(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{}", record.size));
+                insert(
+                    response.headers_mut(),
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{}", record.size),
+                );
                 return Ok(response);
             }
         };
@@ -284,14 +368,35 @@ impl Download<'_> {
         let mut response = if method == Method::HEAD {
             Response::new(Body::empty())
         } else {
-            let plan = plan().await.map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
-            let expected = Expected { size: record.size, sha256: record.sha256 };
-            let part = matches!(range, Asked::Part { .. }).then_some(ByteRange { start, end_inclusive: end });
-            let opened = self.state.options().stores.open_body(&plan, expected, part).await;
+            let plan = plan()
+                .await
+                .map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
+            let expected = Expected {
+                size: record.size,
+                sha256: record.sha256,
+            };
+            let part = matches!(range, Asked::Part { .. }).then_some(ByteRange {
+                start,
+                end_inclusive: end,
+            });
+            let opened = self
+                .state
+                .options()
+                .stores
+                .open_body(&plan, expected, part)
+                .await;
             let body = opened.map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
-            let watch = Watch { state: self.state.clone(), damage: self.subject.damage(Kind::Corrupt) };
+            let watch = Watch {
+                state: self.state.clone(),
+                damage: self.subject.damage(Kind::Corrupt),
+            };
             let kind = self.subject.kind.as_str();
-            Response::new(Body::new(PermittedBody { body, kind, watch, _permit: self.permit }))
+            Response::new(Body::new(PermittedBody {
+                body,
+                kind,
+                watch,
+                _permit: self.permit,
+            }))
         };
         *response.status_mut() = status;
         let out = response.headers_mut();
@@ -300,12 +405,23 @@ impl Download<'_> {
         insert(out, header::ETAG, &etag);
         out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
-        out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         if let Some(name) = attachment {
-            insert(out, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+            insert(
+                out,
+                header::CONTENT_DISPOSITION,
+                &format!("attachment; filename=\"{name}\""),
+            );
         }
         if status == StatusCode::PARTIAL_CONTENT {
-            insert(out, header::CONTENT_RANGE, &format!("bytes {start}-{end}/{}", record.size));
+            insert(
+                out,
+                header::CONTENT_RANGE,
+                &format!("bytes {start}-{end}/{}", record.size),
+            );
         }
         Ok(response)
     }
@@ -334,7 +450,12 @@ fn is_unmodified(headers: &HeaderMap, etag: &str) -> bool {
     headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag))
+        .is_some_and(|value| {
+            value
+                .split(',')
+                .map(str::trim)
+                .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+        })
 }
 
 fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
@@ -378,7 +499,10 @@ impl http_body::Body for PermittedBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 metrics::counter!("opendepot_download_aborted_total", "cause" => error.kind().label()).increment(1);
-                tracing::error!(error.kind = error.kind().label(), "download broken off: {error}");
+                tracing::error!(
+                    error.kind = error.kind().label(),
+                    "download broken off: {error}"
+                );
                 if error.kind() == Kind::Corrupt
                     && let Some(damage) = self.watch.damage.take()
                 {

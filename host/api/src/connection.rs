@@ -74,7 +74,16 @@ impl<S> Clocked<S> {
             window: Duration::from_secs(limits.progress_window_seconds),
             bytes_per_window: limits.progress_bytes_per_second * limits.progress_window_seconds,
         };
-        Self { stream, in_flight, rules, reading: None, is_in_head: false, num_begun: 0, writing: None, num_written: 0 }
+        Self {
+            stream,
+            in_flight,
+            rules,
+            reading: None,
+            is_in_head: false,
+            num_begun: 0,
+            writing: None,
+            num_written: 0,
+        }
     }
 
     /// Whether the client took too long over a head or over nothing.
@@ -83,11 +92,20 @@ impl<S> Clocked<S> {
         if !self.in_flight.is_idle() {
             return Poll::Pending;
         }
-        let after = if self.is_in_head { self.rules.head } else { self.rules.idle };
-        let timer = self.reading.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        let after = if self.is_in_head {
+            self.rules.head
+        } else {
+            self.rules.idle
+        };
+        let timer = self
+            .reading
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         ready!(timer.as_mut().poll(context));
         metrics::counter!("opendepot_http_server_rejected_total", "reason" => "slow").increment(1);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request in time")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "no request in time",
+        )))
     }
 
     /// A request that began since the last look ended its head.
@@ -112,11 +130,17 @@ impl<S> Clocked<S> {
     /// Whether the client reads slower than the progress rule allows.
     fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let window = self.rules.window;
-        let timer = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
+        let timer = self
+            .writing
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
         while timer.as_mut().poll(context).is_ready() {
             if self.num_written < self.rules.bytes_per_window {
-                metrics::counter!("opendepot_download_aborted_total", "cause" => "slow").increment(1);
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")));
+                metrics::counter!("opendepot_download_aborted_total", "cause" => "slow")
+                    .increment(1);
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client reads too slowly",
+                )));
             }
             self.num_written = 0;
             timer.as_mut().reset(Instant::now() + window);
@@ -132,7 +156,11 @@ impl<S> Clocked<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
@@ -152,7 +180,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let polled = Pin::new(&mut this.stream).poll_write(context, data);
         this.after_write(context, polled)
@@ -182,7 +214,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
 }
 
 impl<S> Clocked<S> {
-    fn after_write(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn after_write(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         match polled {
             Poll::Ready(Ok(num_bytes)) => {
                 self.note_written(num_bytes);

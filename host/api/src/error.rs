@@ -26,7 +26,11 @@ impl ApiError {
     /// An answer with this status and sentence.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after_seconds: None }
+        Self {
+            status,
+            message: message.into(),
+            retry_after_seconds: None,
+        }
     }
 
     /// 400.
@@ -47,7 +51,10 @@ impl ApiError {
     /// 403; the same whether or not the thing exists.
     #[must_use]
     pub fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "this credential may not do that here")
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "this credential may not do that here",
+        )
     }
 
     /// 404.
@@ -74,9 +81,15 @@ impl ApiError {
             Kind::Denied => Self::forbidden(),
             Kind::Unauthenticated => Self::unauthorized(),
             Kind::Invalid => Self::bad_request("the request cannot be understood"),
-            Kind::Conflict => Self::new(StatusCode::CONFLICT, "the request conflicts with the record"),
+            Kind::Conflict => Self::new(
+                StatusCode::CONFLICT,
+                "the request conflicts with the record",
+            ),
             Kind::Busy => Self::unavailable("the registry is busy, try again", 2),
-            Kind::Unavailable => Self::unavailable("the storage behind this registry does not answer, try again", 5),
+            Kind::Unavailable => Self::unavailable(
+                "the storage behind this registry does not answer, try again",
+                5,
+            ),
             // No `Retry-After`: clients would wait for what only an operator can mend.
             Kind::Corrupt => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -102,14 +115,27 @@ impl From<opendepot_domain::error::InvalidValue> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let request_id = current_request_id();
-        let body = Body { errors: [&self.message], request_id: &request_id };
-        let mut response = (self.status, serde_json::to_vec(&body).unwrap_or_default()).into_response();
+        let body = Body {
+            errors: [&self.message],
+            request_id: &request_id,
+        };
+        let mut response =
+            (self.status, serde_json::to_vec(&body).unwrap_or_default()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"opendepot\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"opendepot\""),
+            );
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -18,12 +18,16 @@ pub(crate) struct Address {
 impl Address {
     /// The version of a route that has one.
     pub(crate) fn version(&self) -> Result<&Version, ApiError> {
-        self.version.as_ref().ok_or_else(|| ApiError::bad_request("the address has no version"))
+        self.version
+            .as_ref()
+            .ok_or_else(|| ApiError::bad_request("the address has no version"))
     }
 
     /// The platform of a route that has one.
     pub(crate) fn platform(&self) -> Result<&Platform, ApiError> {
-        self.platform.as_ref().ok_or_else(|| ApiError::bad_request("the address has no platform"))
+        self.platform
+            .as_ref()
+            .ok_or_else(|| ApiError::bad_request("the address has no platform"))
     }
 }
 
@@ -34,7 +38,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| ApiError::bad_request("the path is not valid UTF-8"))?;
-        let (mut namespace, mut name, mut system, mut version, mut os, mut arch) = (None, None, None, None, None, None);
+        let (mut namespace, mut name, mut system, mut version, mut os, mut arch) =
+            (None, None, None, None, None, None);
         for (key, value) in &params {
             match key {
                 "namespace" => namespace = Some(Namespace::new(value)?),
@@ -75,7 +80,11 @@ pub(crate) struct ArtifactQuery {
 impl ArtifactQuery {
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, ApiError> {
         let mut parsed = Self::default();
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let slot = match key {
                 "expires" => &mut parsed.expires,
@@ -86,11 +95,15 @@ impl ArtifactQuery {
                 _ => continue,
             };
             if slot.is_some() {
-                return Err(ApiError::bad_request(format!("the parameter `{key}` is given twice")));
+                return Err(ApiError::bad_request(format!(
+                    "the parameter `{key}` is given twice"
+                )));
             }
             let value = percent_encoding::percent_decode_str(value)
                 .decode_utf8()
-                .map_err(|_| ApiError::bad_request(format!("the parameter `{key}` is not valid UTF-8")))?;
+                .map_err(|_| {
+                    ApiError::bad_request(format!("the parameter `{key}` is not valid UTF-8"))
+                })?;
             *slot = Some(value.into_owned());
         }
         Ok(parsed)
@@ -106,7 +119,11 @@ impl ArtifactQuery {
         let refuse = || ApiError::new(http::StatusCode::FORBIDDEN, "this link is not valid");
         let expires = self.expires.as_deref().ok_or_else(refuse)?;
         // One spelling only: no sign, no leading zero.
-        if expires.is_empty() || expires.len() > 12 || !expires.bytes().all(|b| b.is_ascii_digit()) || expires.starts_with('0') {
+        if expires.is_empty()
+            || expires.len() > 12
+            || !expires.bytes().all(|b| b.is_ascii_digit())
+            || expires.starts_with('0')
+        {
             return Err(refuse());
         }
         let signature = self.signature.as_deref().ok_or_else(refuse)?;
@@ -129,10 +146,17 @@ mod tests {
     #[test]
     fn an_expiry_has_one_spelling() {
         for expires in ["+1", "01", "1e9", " 1", "-1", "", "9999999999999"] {
-            let query = ArtifactQuery { expires: Some(expires.into()), signature: Some("x".into()), ..Default::default() };
+            let query = ArtifactQuery {
+                expires: Some(expires.into()),
+                signature: Some("x".into()),
+                ..Default::default()
+            };
             assert!(query.capability().is_err(), "{expires}");
         }
-        let query = ArtifactQuery { expires: Some("1790000000".into()), ..Default::default() };
+        let query = ArtifactQuery {
+            expires: Some("1790000000".into()),
+            ..Default::default()
+        };
         assert!(query.capability().is_err());
     }
 }

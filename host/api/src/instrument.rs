@@ -18,7 +18,9 @@ tokio::task_local! {
 
 /// The id of the request that this task is answering; empty outside one.
 pub(crate) fn current_request_id() -> String {
-    REQUEST_ID.try_with(|id| id.borrow().clone()).unwrap_or_default()
+    REQUEST_ID
+        .try_with(|id| id.borrow().clone())
+        .unwrap_or_default()
 }
 
 /// Unique in this process's life and, by its random prefix, across processes.
@@ -43,11 +45,17 @@ pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next:
     let started = Instant::now();
     let id = next_request_id();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
     let trace = trace_id(&request).map(str::to_owned);
     let active = state.active_requests();
 
-    let mut response = REQUEST_ID.scope(RefCell::new(id.clone()), next.run(request)).await;
+    let mut response = REQUEST_ID
+        .scope(RefCell::new(id.clone()), next.run(request))
+        .await;
     drop(active);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, value);

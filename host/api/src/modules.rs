@@ -18,7 +18,11 @@ const X_TERRAFORM_GET: HeaderName = HeaderName::from_static("x-terraform-get");
 /// Where the bytes of modules are, before the backend path.
 pub(crate) const DOWNLOAD_BASE: &str = "/opendepot/modules/v1/download/";
 /// Everything but the unreserved characters of RFC 3986.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 pub(crate) async fn versions(
     State(state): State<ApiState>,
@@ -28,7 +32,9 @@ pub(crate) async fn versions(
 ) -> Result<Response, ApiError> {
     let _permit = state.metadata_permit()?;
     let caller = Caller::verify(&state, &headers, peer).await?;
-    caller.check(&[Action::ListVersions], &target(&address, false)).await?;
+    caller
+        .check(&[Action::ListVersions], &target(&address, false))
+        .await?;
     let catalog = state.registry().catalog();
     let entry = entry(&catalog, &address)?;
     Ok(crate::routes::json(&headers, &entry.versions))
@@ -48,7 +54,12 @@ pub(crate) async fn download(
 ) -> Result<Response, ApiError> {
     let _permit = state.metadata_permit()?;
     let caller = Caller::verify(&state, &headers, peer).await?;
-    caller.check(&[Action::ReadPackage, Action::Download], &target(&address, true)).await?;
+    caller
+        .check(
+            &[Action::ReadPackage, Action::Download],
+            &target(&address, true),
+        )
+        .await?;
     let catalog = state.registry().catalog();
     let version = Arc::clone(version(entry(&catalog, &address)?, &address)?);
     drop(catalog);
@@ -60,9 +71,19 @@ pub(crate) async fn download(
         && version.record.size <= options.direct_download_max_bytes
         && understands_direct_form(&headers);
     let mut response = if is_direct {
-        let body = DirectLocation { location: &path, use_registry_credentials: true };
-        let mut response = (StatusCode::OK, serde_json::to_vec(&body).unwrap_or_default()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let body = DirectLocation {
+            location: &path,
+            use_registry_credentials: true,
+        };
+        let mut response = (
+            StatusCode::OK,
+            serde_json::to_vec(&body).unwrap_or_default(),
+        )
+            .into_response();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         response
     } else {
         StatusCode::NO_CONTENT.into_response()
@@ -71,9 +92,18 @@ pub(crate) async fn download(
         .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))?;
     let out = response.headers_mut();
     out.insert(X_TERRAFORM_GET, location);
-    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    out.insert(header::VARY, HeaderValue::from_static("Authorization, User-Agent"));
-    out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    out.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
+    out.insert(
+        header::VARY,
+        HeaderValue::from_static("Authorization, User-Agent"),
+    );
+    out.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     Ok(response)
 }
 
@@ -86,8 +116,13 @@ fn base(state: &ApiState) -> &str {
 fn query(state: &ApiState, version: &ModuleVersion) -> String {
     let record = &version.record;
     let expires = capability::expiry(unix_now());
-    let capability =
-        Capability { purpose: Purpose::Module, id: &version.id, release: "", sha256: &record.sha256, expires };
+    let capability = Capability {
+        purpose: Purpose::Module,
+        id: &version.id,
+        release: "",
+        sha256: &record.sha256,
+        expires,
+    };
     let signature = state.options().artifact_keys.mint(&capability);
     let checksum = record.sha256.to_base64();
     let file_checksum = utf8_percent_encode(&checksum, QUERY);
@@ -99,8 +134,14 @@ fn query(state: &ApiState, version: &ModuleVersion) -> String {
 
 /// OpenTofu 1.12 and newer act on `use_registry_credentials` (protocols.md 1.1).
 fn understands_direct_form(headers: &HeaderMap) -> bool {
-    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let Some(version) = agent.split_whitespace().find_map(|product| product.strip_prefix("OpenTofu/")) else {
+    let agent = headers
+        .get(header::USER_AGENT)
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default();
+    let Some(version) = agent
+        .split_whitespace()
+        .find_map(|product| product.strip_prefix("OpenTofu/"))
+    else {
         return false;
     };
     let mut parts = version.split(['.', '-', '+']);
@@ -113,7 +154,11 @@ pub(crate) fn target(address: &Address, with_version: bool) -> Target {
         namespace: address.namespace.clone(),
         kind: ArtifactKind::Module,
         name: address.name.clone(),
-        version: if with_version { address.version.clone() } else { None },
+        version: if with_version {
+            address.version.clone()
+        } else {
+            None
+        },
         platform: None,
     }
 }
@@ -129,15 +174,22 @@ fn entry<'a>(
         .filter(|entry| entry.system.is_none() || entry.system.as_deref() == asked)
         .ok_or_else(|| {
             let system = asked.unwrap_or_default();
-            ApiError::not_found(format!("there is no module `{namespace}/{name}/{system}` in this registry"))
+            ApiError::not_found(format!(
+                "there is no module `{namespace}/{name}/{system}` in this registry"
+            ))
         })
 }
 
-fn version<'a>(entry: &'a Arc<ModuleEntry>, address: &Address) -> Result<&'a Arc<ModuleVersion>, ApiError> {
+fn version<'a>(
+    entry: &'a Arc<ModuleEntry>,
+    address: &Address,
+) -> Result<&'a Arc<ModuleVersion>, ApiError> {
     let version = address.version()?;
     entry.version(version).ok_or_else(|| {
         let (namespace, name) = (&address.namespace, &address.name);
-        ApiError::not_found(format!("module `{namespace}/{name}` has no published version `{version}`"))
+        ApiError::not_found(format!(
+            "module `{namespace}/{name}` has no published version `{version}`"
+        ))
     })
 }
 

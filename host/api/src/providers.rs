@@ -40,16 +40,30 @@ pub(crate) async fn package(
 ) -> Result<Response, ApiError> {
     let _permit = state.metadata_permit()?;
     let caller = Caller::verify(&state, &headers, peer).await?;
-    caller.check(&[Action::ReadPackage, Action::Download], &target(&address)).await?;
+    caller
+        .check(&[Action::ReadPackage, Action::Download], &target(&address))
+        .await?;
     let catalog = state.registry().catalog();
     let version = version(&catalog, &address)?;
     let platform = address.platform()?;
-    let release = version.releases.first().ok_or_else(|| no_version(&address))?;
-    let package = release.package(platform.os(), platform.arch()).ok_or_else(|| {
-        let (namespace, name, wanted) = (&address.namespace, &address.name, &version.version);
-        ApiError::not_found(format!("provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"))
-    })?;
-    let body = package.document(version, release, state.registry().render_context(), unix_now());
+    let release = version
+        .releases
+        .first()
+        .ok_or_else(|| no_version(&address))?;
+    let package = release
+        .package(platform.os(), platform.arch())
+        .ok_or_else(|| {
+            let (namespace, name, wanted) = (&address.namespace, &address.name, &version.version);
+            ApiError::not_found(format!(
+                "provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"
+            ))
+        })?;
+    let body = package.document(
+        version,
+        release,
+        state.registry().render_context(),
+        unix_now(),
+    );
     Ok(crate::routes::private_json(body))
 }
 
@@ -60,7 +74,15 @@ pub(crate) async fn sums(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let release = release_bytes(&state, &headers, peer, &address, query.as_deref(), Purpose::Sums).await?;
+    let release = release_bytes(
+        &state,
+        &headers,
+        peer,
+        &address,
+        query.as_deref(),
+        Purpose::Sums,
+    )
+    .await?;
     Ok(immutable(release, "text/plain; charset=utf-8"))
 }
 
@@ -71,7 +93,15 @@ pub(crate) async fn signature(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let release = release_bytes(&state, &headers, peer, &address, query.as_deref(), Purpose::Signature).await?;
+    let release = release_bytes(
+        &state,
+        &headers,
+        peer,
+        &address,
+        query.as_deref(),
+        Purpose::Signature,
+    )
+    .await?;
     Ok(immutable(release, "application/octet-stream"))
 }
 
@@ -95,7 +125,10 @@ async fn release_bytes(
         let catalog = state.registry().catalog();
         let version = version(&catalog, address)?;
         let platform = address.platform()?;
-        let release = version.releases.first().ok_or_else(|| no_version(address))?;
+        let release = version
+            .releases
+            .first()
+            .ok_or_else(|| no_version(address))?;
         return release
             .package(platform.os(), platform.arch())
             .map(|_| pick(release))
@@ -104,8 +137,16 @@ async fn release_bytes(
     let (expires, text) = query.capability()?;
     let catalog = state.registry().catalog();
     let verify = |id: &opendepot_domain::ArtifactId, release: &str| {
-        let Ok(digest) = opendepot_domain::Sha256::from_hex(release) else { return false };
-        let capability = Capability { purpose, id, release, sha256: &digest, expires };
+        let Ok(digest) = opendepot_domain::Sha256::from_hex(release) else {
+            return false;
+        };
+        let capability = Capability {
+            purpose,
+            id,
+            release,
+            sha256: &digest,
+            expires,
+        };
         state.options().artifact_keys.verify(&capability, text)
     };
     let platform = address.platform()?;
@@ -131,11 +172,19 @@ pub(crate) fn refused(
     verify: impl Fn(&opendepot_domain::ArtifactId, &str) -> bool,
 ) -> ApiError {
     let _ = state;
-    let (Ok(version), Ok(platform)) = (address.version(), address.platform()) else { return invalid_link() };
+    let (Ok(version), Ok(platform)) = (address.version(), address.platform()) else {
+        return invalid_link();
+    };
     let (namespace, name) = (address.namespace.as_str(), address.name.as_str());
     let key = package_key(namespace, name, version, platform.os(), platform.arch());
     match catalog.gone(&key) {
-        Some(gone) if expires > unix_now() && gone.releases.iter().any(|release| verify(&gone.id, release)) => {
+        Some(gone)
+            if expires > unix_now()
+                && gone
+                    .releases
+                    .iter()
+                    .any(|release| verify(&gone.id, release)) =>
+        {
             ApiError::new(StatusCode::GONE, "this artifact is no longer published")
         }
         _ => invalid_link(),
@@ -143,7 +192,10 @@ pub(crate) fn refused(
 }
 
 pub(crate) fn invalid_link() -> ApiError {
-    ApiError::new(StatusCode::FORBIDDEN, "this link is not valid; ask the registry for a new one")
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "this link is not valid; ask the registry for a new one",
+    )
 }
 
 /// 403 once the capability's time is over.
@@ -152,7 +204,10 @@ pub(crate) fn check_alive(expires: u64) -> Result<(), ApiError> {
     if expires + 30 > unix_now() {
         return Ok(());
     }
-    Err(ApiError::new(StatusCode::FORBIDDEN, "this link has expired; ask the registry for a new one"))
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "this link has expired; ask the registry for a new one",
+    ))
 }
 
 /// The credential of a byte route without a capability: it must be there, and have `download`.
@@ -173,9 +228,15 @@ fn immutable(body: Bytes, content_type: &'static str) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
     headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -189,7 +250,10 @@ pub(crate) fn target(address: &Address) -> Target {
     }
 }
 
-pub(crate) fn version<'a>(catalog: &'a Catalog, address: &Address) -> Result<&'a Arc<ProviderVersion>, ApiError> {
+pub(crate) fn version<'a>(
+    catalog: &'a Catalog,
+    address: &Address,
+) -> Result<&'a Arc<ProviderVersion>, ApiError> {
     let version = address.version()?;
     catalog
         .provider(address.namespace.as_str(), address.name.as_str())
@@ -199,11 +263,20 @@ pub(crate) fn version<'a>(catalog: &'a Catalog, address: &Address) -> Result<&'a
 }
 
 fn no_provider(address: &Address) -> ApiError {
-    ApiError::not_found(format!("there is no provider `{}/{}` in this registry", address.namespace, address.name))
+    ApiError::not_found(format!(
+        "there is no provider `{}/{}` in this registry",
+        address.namespace, address.name
+    ))
 }
 
 fn no_version(address: &Address) -> ApiError {
-    let version = address.version.as_ref().map(ToString::to_string).unwrap_or_default();
+    let version = address
+        .version
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let (namespace, name) = (&address.namespace, &address.name);
-    ApiError::not_found(format!("provider `{namespace}/{name}` has no published version `{version}`"))
+    ApiError::not_found(format!(
+        "provider `{namespace}/{name}` has no published version `{version}`"
+    ))
 }

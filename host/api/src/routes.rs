@@ -42,19 +42,71 @@ const BYTES: Checks = Checks::CapabilityOrDownload;
 
 /// Every public route (contract.md 4).
 pub static TABLE: &[Route] = &[
-    Route { path: "/.well-known/terraform.json", checks: Checks::Nothing, handler: || get(discovery) },
-    Route { path: "/opendepot/modules/v1/{namespace}/{name}/{system}/versions", checks: LIST, handler: || get(modules::versions) },
-    Route { path: "/opendepot/modules/v1/{namespace}/{name}/{system}/{version}/download", checks: READ, handler: || get(modules::download) },
-    Route { path: "/opendepot/modules/v1/download/azure/{*path}", checks: BYTES, handler: || get(artifacts::module) },
-    Route { path: "/opendepot/modules/v1/download/fileSystem/{*path}", checks: BYTES, handler: || get(artifacts::module) },
-    Route { path: "/opendepot/modules/v1/download/gcs/{*path}", checks: BYTES, handler: || get(artifacts::module) },
-    Route { path: "/opendepot/modules/v1/download/plugin/{*path}", checks: BYTES, handler: || get(artifacts::module) },
-    Route { path: "/opendepot/modules/v1/download/s3/{*path}", checks: BYTES, handler: || get(artifacts::module) },
-    Route { path: "/opendepot/providers/v1/{namespace}/{type}/versions", checks: LIST, handler: || get(providers::versions) },
-    Route { path: "/opendepot/providers/v1/{namespace}/{type}/{version}/download/{os}/{arch}", checks: READ, handler: || get(providers::package) },
-    Route { path: "/opendepot/providers/v1/{namespace}/{type}/{version}/SHA256SUMS/{os}/{arch}", checks: BYTES, handler: || get(providers::sums) },
-    Route { path: "/opendepot/providers/v1/{namespace}/{type}/{version}/SHA256SUMS.sig/{os}/{arch}", checks: BYTES, handler: || get(providers::signature) },
-    Route { path: "/opendepot/providers/v1/download/{namespace}/{type}/{version}", checks: BYTES, handler: || get(artifacts::package) },
+    Route {
+        path: "/.well-known/terraform.json",
+        checks: Checks::Nothing,
+        handler: || get(discovery),
+    },
+    Route {
+        path: "/opendepot/modules/v1/{namespace}/{name}/{system}/versions",
+        checks: LIST,
+        handler: || get(modules::versions),
+    },
+    Route {
+        path: "/opendepot/modules/v1/{namespace}/{name}/{system}/{version}/download",
+        checks: READ,
+        handler: || get(modules::download),
+    },
+    Route {
+        path: "/opendepot/modules/v1/download/azure/{*path}",
+        checks: BYTES,
+        handler: || get(artifacts::module),
+    },
+    Route {
+        path: "/opendepot/modules/v1/download/fileSystem/{*path}",
+        checks: BYTES,
+        handler: || get(artifacts::module),
+    },
+    Route {
+        path: "/opendepot/modules/v1/download/gcs/{*path}",
+        checks: BYTES,
+        handler: || get(artifacts::module),
+    },
+    Route {
+        path: "/opendepot/modules/v1/download/plugin/{*path}",
+        checks: BYTES,
+        handler: || get(artifacts::module),
+    },
+    Route {
+        path: "/opendepot/modules/v1/download/s3/{*path}",
+        checks: BYTES,
+        handler: || get(artifacts::module),
+    },
+    Route {
+        path: "/opendepot/providers/v1/{namespace}/{type}/versions",
+        checks: LIST,
+        handler: || get(providers::versions),
+    },
+    Route {
+        path: "/opendepot/providers/v1/{namespace}/{type}/{version}/download/{os}/{arch}",
+        checks: READ,
+        handler: || get(providers::package),
+    },
+    Route {
+        path: "/opendepot/providers/v1/{namespace}/{type}/{version}/SHA256SUMS/{os}/{arch}",
+        checks: BYTES,
+        handler: || get(providers::sums),
+    },
+    Route {
+        path: "/opendepot/providers/v1/{namespace}/{type}/{version}/SHA256SUMS.sig/{os}/{arch}",
+        checks: BYTES,
+        handler: || get(providers::signature),
+    },
+    Route {
+        path: "/opendepot/providers/v1/download/{namespace}/{type}/{version}",
+        checks: BYTES,
+        handler: || get(artifacts::package),
+    },
 ];
 
 /// The public router.
@@ -66,10 +118,16 @@ pub fn router(state: ApiState) -> Router {
     router
         .fallback(|| async { ApiError::not_found("there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and HEAD are answered here",
+            )
         })
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), instrument::layer))
+        .layer(axum::middleware::from_fn_with_state(
+            state.clone(),
+            instrument::layer,
+        ))
         .with_state(state)
 }
 
@@ -77,14 +135,22 @@ pub fn router(state: ApiState) -> Router {
 /// not cover. Discovery passes (contract.md 2).
 async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let uri = request.uri();
-    let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let length = uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
     if length > state.options().limits.uri_bytes {
-        return ApiError::new(StatusCode::URI_TOO_LONG, "the request target is too long").into_response();
+        return ApiError::new(StatusCode::URI_TOO_LONG, "the request target is too long")
+            .into_response();
     }
     if request.method() == http::Method::CONNECT {
-        let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+        let error = ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD are answered here",
+        );
         let mut response = error.into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
         return response;
     }
     if uri.path() != DISCOVERY_PATH {
@@ -104,9 +170,18 @@ const DISCOVERY: &str =
 async fn discovery() -> Response {
     let mut response = DISCOVERY.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
@@ -133,36 +208,58 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) async fn verify(state: &'a ApiState, headers: &HeaderMap, peer: IpAddr) -> Result<Self, ApiError> {
+    pub(crate) async fn verify(
+        state: &'a ApiState,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<Self, ApiError> {
         let subject = state.access().subject(headers, peer).await?;
         Ok(Self { state, subject })
     }
 
     pub(crate) async fn check(&self, actions: &[Action], target: &Target) -> Result<(), ApiError> {
-        self.state.access().check(&self.subject, actions, target).await
+        self.state
+            .access()
+            .check(&self.subject, actions, target)
+            .await
     }
 }
 
 /// A rendered list, gzipped for who asks: it carries no secret.
 pub(crate) fn json(headers: &HeaderMap, document: &Document) -> Response {
-    let Some(gzip) = &document.gzip else { return private_json(document.plain.clone()) };
+    let Some(gzip) = &document.gzip else {
+        return private_json(document.plain.clone());
+    };
     let is_gzip = accepts_gzip(headers);
-    let mut response = private_json(if is_gzip { gzip.clone() } else { document.plain.clone() });
+    let mut response = private_json(if is_gzip {
+        gzip.clone()
+    } else {
+        document.plain.clone()
+    });
     let headers = response.headers_mut();
     if is_gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     // Of both forms: either may be the one that a cache holds.
-    headers.insert(header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding"));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("Authorization, Accept-Encoding"),
+    );
     response
 }
 
 /// Whether `Accept-Encoding` names gzip, with a weight that is not nought.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
+        let weight = parameters
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|weight| weight.trim().parse::<f32>().ok());
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
     })
 }
@@ -171,9 +268,18 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 pub(crate) fn private_json(body: Bytes) -> Response {
     let mut response = Response::new(axum::body::Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-store"),
+    );
     headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }

@@ -50,7 +50,13 @@ impl Server {
     ///
     /// Returns whether everything ended by itself.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { listener, router, tls, limits, grace } = self;
+        let Self {
+            listener,
+            router,
+            tls,
+            limits,
+            grace,
+        } = self;
         let connections = Arc::new(Semaphore::new(limits.num_connections));
         let builder = Arc::new(builder(&limits));
         let graceful = GracefulShutdown::new();
@@ -63,25 +69,34 @@ impl Server {
                 () = &mut shutdown => break,
                 accepted = accept(&listener, &connections) => accepted,
             };
-            let Some((stream, peer, permit)) = accepted else { continue };
-            let (router, builder, limits) = (router.clone(), Arc::clone(&builder), Arc::clone(&limits));
+            let Some((stream, peer, permit)) = accepted else {
+                continue;
+            };
+            let (router, builder, limits) =
+                (router.clone(), Arc::clone(&builder), Arc::clone(&limits));
             let (acceptor, watcher) = (acceptor.clone(), graceful.watcher());
             tokio::spawn(async move {
                 let _permit = permit;
-                metrics::gauge!("opendepot_http_server_connections", "state" => "open").increment(1.0);
+                metrics::gauge!("opendepot_http_server_connections", "state" => "open")
+                    .increment(1.0);
                 match acceptor {
                     None => serve(stream, peer, router, &builder, &limits, watcher).await,
                     Some(acceptor) => {
-                        if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        if let Ok(Ok(stream)) =
+                            tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await
+                        {
                             serve(stream, peer, router, &builder, &limits, watcher).await;
                         }
                     }
                 }
-                metrics::gauge!("opendepot_http_server_connections", "state" => "open").decrement(1.0);
+                metrics::gauge!("opendepot_http_server_connections", "state" => "open")
+                    .decrement(1.0);
             });
         }
         drop(listener);
-        tokio::time::timeout(grace, graceful.shutdown()).await.is_ok()
+        tokio::time::timeout(grace, graceful.shutdown())
+            .await
+            .is_ok()
     }
 }
 
@@ -97,7 +112,10 @@ async fn accept(
             Some((stream, peer, permit))
         }
         Err(error) => {
-            if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+            ) {
                 // Out of descriptors, most likely: let some connections end first.
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -145,8 +163,14 @@ async fn serve<S>(
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
-            Ok::<_, Infallible>(response.map(|body| Guarded { body, _guard: guard }))
+            let response = router
+                .oneshot(request)
+                .await
+                .unwrap_or_else(|never: Infallible| match never {});
+            Ok::<_, Infallible>(response.map(|body| Guarded {
+                body,
+                _guard: guard,
+            }))
         }
     });
     // What the parser refuses is answered by hyper, bodiless; the connection then ends.
@@ -181,4 +205,3 @@ impl http_body::Body for Guarded {
         self.body.size_hint()
     }
 }
-

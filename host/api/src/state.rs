@@ -7,8 +7,8 @@ use opendepot_actors::RegistryHandle;
 use opendepot_identity::ArtifactKeys;
 use opendepot_transfer::Stores;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -73,7 +73,14 @@ impl ApiState {
         let metadata = Arc::new(Semaphore::new(options.limits.num_metadata));
         let (active, draining) = (AtomicI64::new(0), AtomicBool::new(false));
         let damage = OnceLock::new();
-        Self(Arc::new(Inner { options, downloads, metadata, active, draining, damage }))
+        Self(Arc::new(Inner {
+            options,
+            downloads,
+            metadata,
+            active,
+            draining,
+            damage,
+        }))
     }
 
     /// Names who is told of damaged artifacts; the first one named stays.
@@ -114,7 +121,11 @@ impl ApiState {
     /// Downloads that hold a permit at this moment.
     #[must_use]
     pub fn num_active_downloads(&self) -> usize {
-        self.0.options.limits.num_downloads.saturating_sub(self.0.downloads.available_permits())
+        self.0
+            .options
+            .limits
+            .num_downloads
+            .saturating_sub(self.0.downloads.available_permits())
     }
 
     /// Requests in flight at this moment.
@@ -125,18 +136,23 @@ impl ApiState {
 
     /// A metadata permit, or 503 at once.
     pub(crate) fn metadata_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.0.metadata).try_acquire_owned().map_err(|_| {
-            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload").increment(1);
-            ApiError::unavailable("too many requests at this moment, try again", 1)
-        })
+        Arc::clone(&self.0.metadata)
+            .try_acquire_owned()
+            .map_err(|_| {
+                metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload")
+                    .increment(1);
+                ApiError::unavailable("too many requests at this moment, try again", 1)
+            })
     }
 
     /// A download permit, waited for because clients never retry an archive.
     pub(crate) async fn download_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let wait = Duration::from_secs(self.0.options.limits.download_wait_seconds);
-        let permit = tokio::time::timeout(wait, Arc::clone(&self.0.downloads).acquire_owned()).await;
+        let permit =
+            tokio::time::timeout(wait, Arc::clone(&self.0.downloads).acquire_owned()).await;
         permit.ok().and_then(Result::ok).ok_or_else(|| {
-            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload").increment(1);
+            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload")
+                .increment(1);
             ApiError::unavailable("too many downloads at this moment, try again", 5)
         })
     }

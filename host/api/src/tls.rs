@@ -1,7 +1,10 @@
 //! TLS: certificates reloaded when their files change, and the development CA.
 
 use arc_swap::ArcSwap;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -58,7 +61,9 @@ pub struct Certificate {
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("chain", &self.chain).finish_non_exhaustive()
+        f.debug_struct("Certificate")
+            .field("chain", &self.chain)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,7 +74,11 @@ impl Certificate {
     /// [`Error`] when one is unreadable or they do not belong together.
     pub fn load(chain: PathBuf, key: PathBuf) -> Result<Arc<Self>, Error> {
         let current = ArcSwap::from_pointee(certified_key(&chain, &key)?);
-        Ok(Arc::new(Self { chain, key, current }))
+        Ok(Arc::new(Self {
+            chain,
+            key,
+            current,
+        }))
     }
 
     /// The server configuration: TLS 1.2 and 1.3, h2 and http/1.1.
@@ -77,10 +86,11 @@ impl Certificate {
     /// # Errors
     /// [`Error::Rustls`] when the provider does not support that.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<rustls::ServerConfig>, Error> {
-        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        let mut config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
@@ -114,7 +124,8 @@ impl Certificate {
     }
 
     fn stamp(&self) -> [Option<SystemTime>; 2] {
-        [&self.chain, &self.key].map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
+        [&self.chain, &self.key]
+            .map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
     }
 }
 
@@ -125,16 +136,26 @@ impl ResolvesServerCert for Certificate {
 }
 
 fn certified_key(chain_path: &Path, key_path: &Path) -> Result<CertifiedKey, Error> {
-    let read = |path: &Path| fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source });
-    let content = |path: &Path, reason: String| Error::Content { path: path.to_owned(), reason };
+    let read = |path: &Path| {
+        fs::read(path).map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let content = |path: &Path, reason: String| Error::Content {
+        path: path.to_owned(),
+        reason,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(chain_path)?)
         .collect::<Result<_, _>>()
         .map_err(|error| content(chain_path, error.to_string()))?;
     if chain.is_empty() {
         return Err(content(chain_path, "no certificate in it".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&read(key_path)?).map_err(|error| content(key_path, error.to_string()))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| Error::Mismatch(error.to_string()))
+    let key = PrivateKeyDer::from_pem_slice(&read(key_path)?)
+        .map_err(|error| content(key_path, error.to_string()))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|error| Error::Mismatch(error.to_string()))
 }
 
 /// Where the files of the development CA are.
@@ -158,14 +179,21 @@ pub fn development(folder: &Path) -> Result<DevelopmentFiles, Error> {
         certificate: folder.join("server.pem"),
         key: folder.join("server.key"),
     };
-    if files.ca.is_file() && certified_key(&files.certificate, &files.key).is_ok() && is_recent(&files.certificate) {
+    if files.ca.is_file()
+        && certified_key(&files.certificate, &files.key).is_ok()
+        && is_recent(&files.certificate)
+    {
         return Ok(files);
     }
-    fs::create_dir_all(folder).map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    fs::create_dir_all(folder).map_err(|source| Error::File {
+        path: folder.to_owned(),
+        source,
+    })?;
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.distinguished_name.push(DnType::CommonName, "OpenDepot development CA");
+    ca.distinguished_name
+        .push(DnType::CommonName, "OpenDepot development CA");
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key)?;
     let issuer = Issuer::new(ca, ca_key);
@@ -173,19 +201,27 @@ pub fn development(folder: &Path) -> Result<DevelopmentFiles, Error> {
     let key = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut leaf = CertificateParams::new(names)?;
-    leaf.distinguished_name.push(DnType::CommonName, "OpenDepot on this machine");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "OpenDepot on this machine");
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let leaf = leaf.signed_by(&key, &issuer)?;
     // The CA's own key is not kept: nothing else can ever be signed by what users trust.
     write(&files.key, key.serialize_pem().as_bytes(), 0o600)?;
-    write(&files.certificate, format!("{}{}", leaf.pem(), ca_certificate.pem()).as_bytes(), 0o644)?;
+    write(
+        &files.certificate,
+        format!("{}{}", leaf.pem(), ca_certificate.pem()).as_bytes(),
+        0o644,
+    )?;
     write(&files.ca, ca_certificate.pem().as_bytes(), 0o644)?;
     Ok(files)
 }
 
 /// A development certificate is made anew after half a year.
 fn is_recent(path: &Path) -> bool {
-    let age = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+    let age = fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .ok()
+        .and_then(|time| time.elapsed().ok());
     age.is_some_and(|age| age < Duration::from_secs(180 * 24 * 3600))
 }
 
@@ -195,7 +231,10 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     options
         .open(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .map_err(|source| Error::File { path: path.to_owned(), source })
+        .map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 #[cfg(test)]
@@ -208,16 +247,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = development(folder.path()).unwrap();
         let first = fs::read(&files.ca).unwrap();
-        assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&files.key).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         development(folder.path()).unwrap();
         assert_eq!(fs::read(&files.ca).unwrap(), first);
-        Certificate::load(files.certificate, files.key).unwrap().server_config().unwrap();
+        Certificate::load(files.certificate, files.key)
+            .unwrap()
+            .server_config()
+            .unwrap();
     }
 
     #[test]
     fn a_foreign_key_is_refused() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (one, two) = (development(one.path()).unwrap(), development(two.path()).unwrap());
-        assert!(matches!(Certificate::load(one.certificate, two.key), Err(Error::Mismatch(_))));
+        let (one, two) = (
+            development(one.path()).unwrap(),
+            development(two.path()).unwrap(),
+        );
+        assert!(matches!(
+            Certificate::load(one.certificate, two.key),
+            Err(Error::Mismatch(_))
+        ));
     }
 }

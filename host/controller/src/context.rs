@@ -50,7 +50,12 @@ impl Context {
     /// Builds the context.
     #[must_use]
     pub fn new(options: ContextOptions, feed: Feed) -> Self {
-        Self { options, feed, backoff: Backoff::default(), throttle: Throttle::default() }
+        Self {
+            options,
+            feed,
+            backoff: Backoff::default(),
+            throttle: Throttle::default(),
+        }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -68,5 +73,7 @@ impl Context {
 
 /// Unix seconds.
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -14,18 +14,52 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// [`Error::Api`] when the control plane does not take the condition.
-pub async fn mark(context: &Arc<Context>, namespace: &str, name: &str, is_missing: bool) -> Result<(), Error> {
+pub async fn mark(
+    context: &Arc<Context>,
+    namespace: &str,
+    name: &str,
+    is_missing: bool,
+) -> Result<(), Error> {
     let api: Api<Version> = context.api(namespace);
-    let Some(version) = api.get_opt(name).await.map_err(Error::api("read a version"))? else { return Ok(()) };
+    let Some(version) = api
+        .get_opt(name)
+        .await
+        .map_err(Error::api("read a version"))?
+    else {
+        return Ok(());
+    };
     let (type_, reason, message) = if is_missing {
-        (ConditionType::ArtifactMissing, Reason::ArtifactMissing, "the stored bytes are gone")
+        (
+            ConditionType::ArtifactMissing,
+            Reason::ArtifactMissing,
+            "the stored bytes are gone",
+        )
     } else {
         let message = "the stored bytes are not those recorded; `opendepot verify --repair` fetches them again";
-        (ConditionType::ArtifactCorrupt, Reason::ArtifactCorrupt, message)
+        (
+            ConditionType::ArtifactCorrupt,
+            Reason::ArtifactCorrupt,
+            message,
+        )
     };
     let mut after = version.status.clone().unwrap_or_default();
     let generation = version.metadata.generation;
-    conditions::set(&mut after.conditions, type_, true, reason, message, generation, &condition_time());
-    status::patch(&api, &version, version.status.as_ref(), &after, MANAGER_VERSION).await?;
+    conditions::set(
+        &mut after.conditions,
+        type_,
+        true,
+        reason,
+        message,
+        generation,
+        &condition_time(),
+    );
+    status::patch(
+        &api,
+        &version,
+        version.status.as_ref(),
+        &after,
+        MANAGER_VERSION,
+    )
+    .await?;
     Ok(())
 }

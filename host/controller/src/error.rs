@@ -33,7 +33,10 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn api(attempt: &'static str) -> impl FnOnce(kube::Error) -> Self {
-        move |source| Self::Api { attempt, source: Box::new(source) }
+        move |source| Self::Api {
+            attempt,
+            source: Box::new(source),
+        }
     }
 
     /// What the failure means.
@@ -44,7 +47,9 @@ impl Error {
                 kube::Error::Api(status) if status.code == 409 => Kind::Conflict,
                 kube::Error::Api(status) if status.code == 404 => Kind::NotFound,
                 kube::Error::Api(status) if status.code == 403 => Kind::Denied,
-                kube::Error::Api(status) if status.code == 422 || status.code == 400 => Kind::Invalid,
+                kube::Error::Api(status) if status.code == 422 || status.code == 400 => {
+                    Kind::Invalid
+                }
                 _ => Kind::Unavailable,
             },
             Self::Job(error) => error.kind(),

@@ -11,8 +11,10 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 use opendepot_actors::RegistryHandle;
-use opendepot_actors::registry::{CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource};
-use opendepot_crds::{Module, Provider, StorageConfig, Version, VerdictResult};
+use opendepot_actors::registry::{
+    CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource,
+};
+use opendepot_crds::{Module, Provider, StorageConfig, VerdictResult, Version};
 use opendepot_domain::{ArtifactKind, ArtifactRecord, H1, Namespace, Release, ResourceName};
 use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::{Mutex, RwLock};
@@ -33,7 +35,10 @@ struct Shelf<R> {
 
 impl<R> Default for Shelf<R> {
     fn default() -> Self {
-        Self { entries: RwLock::default(), is_synced: AtomicBool::new(false) }
+        Self {
+            entries: RwLock::default(),
+            is_synced: AtomicBool::new(false),
+        }
     }
 }
 
@@ -86,7 +91,10 @@ impl Feed {
             versions: Shelf::default(),
             summaries: RwLock::default(),
             index: Index::default(),
-            owners: Owners { sender, receiver: Mutex::new(Some(receiver)) },
+            owners: Owners {
+                sender,
+                receiver: Mutex::new(Some(receiver)),
+            },
             progress: Notify::new(),
         }))
     }
@@ -105,9 +113,13 @@ impl Feed {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         let inner = &self.0;
-        [&inner.modules.is_synced, &inner.providers.is_synced, &inner.versions.is_synced]
-            .into_iter()
-            .all(|synced| synced.load(Ordering::Acquire))
+        [
+            &inner.modules.is_synced,
+            &inner.providers.is_synced,
+            &inner.versions.is_synced,
+        ]
+        .into_iter()
+        .all(|synced| synced.load(Ordering::Acquire))
     }
 
     /// Resolves once the initial lists are complete.
@@ -126,9 +138,22 @@ impl Feed {
         shutdown: impl Future<Output = ()>,
     ) {
         let inner = &self.0;
-        let modules = watch_kind(api::<Module>(&client, namespace), &inner.modules, module, &registry, &inner.progress, "module");
-        let providers =
-            watch_kind(api::<Provider>(&client, namespace), &inner.providers, provider, &registry, &inner.progress, "provider");
+        let modules = watch_kind(
+            api::<Module>(&client, namespace),
+            &inner.modules,
+            module,
+            &registry,
+            &inner.progress,
+            "module",
+        );
+        let providers = watch_kind(
+            api::<Provider>(&client, namespace),
+            &inner.providers,
+            provider,
+            &registry,
+            &inner.progress,
+            "provider",
+        );
         let versions = self.watch_versions(api::<Version>(&client, namespace), &registry);
         tokio::select! {
             () = shutdown => {}
@@ -155,15 +180,25 @@ impl Feed {
                     false
                 }
                 Ok(Some(Event::InitApply(object))) => {
-                    keep(&mut fresh, &object, convert, Some(&inner.versions.entries.read()));
+                    keep(
+                        &mut fresh,
+                        &object,
+                        convert,
+                        Some(&inner.versions.entries.read()),
+                    );
                     if let Some(summary) = Summary::of(&inner.keys, &object) {
                         listed.insert(key(&object), Arc::new(summary));
                     }
                     false
                 }
                 Ok(Some(Event::InitDone)) => {
-                    let gone: Vec<String> =
-                        inner.summaries.read().keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
+                    let gone: Vec<String> = inner
+                        .summaries
+                        .read()
+                        .keys()
+                        .filter(|key| !listed.contains_key(*key))
+                        .cloned()
+                        .collect();
                     for key in gone {
                         self.note(key, None).await;
                     }
@@ -176,12 +211,21 @@ impl Feed {
                     true
                 }
                 Ok(Some(Event::Apply(object))) => {
-                    self.note(key(&object), Summary::of(&inner.keys, &object).map(Arc::new)).await;
+                    self.note(
+                        key(&object),
+                        Summary::of(&inner.keys, &object).map(Arc::new),
+                    )
+                    .await;
                     keep(&mut inner.versions.entries.write(), &object, convert, None)
                 }
                 Ok(Some(Event::Delete(object))) => {
                     self.note(key(&object), None).await;
-                    inner.versions.entries.write().remove(&key(&object)).is_some()
+                    inner
+                        .versions
+                        .entries
+                        .write()
+                        .remove(&key(&object))
+                        .is_some()
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -202,10 +246,15 @@ impl Feed {
             Some(after) => inner.summaries.write().insert(key, Arc::clone(after)),
             None => inner.summaries.write().remove(&key),
         };
-        let Some(about) = after.clone().or_else(|| before.clone()) else { return };
+        let Some(about) = after.clone().or_else(|| before.clone()) else {
+            return;
+        };
         inner.index.replace(before.as_deref(), after);
-        let owner =
-            Owner { kind: about.owner.kind, namespace: about.namespace.clone(), name: about.owner.name.clone() };
+        let owner = Owner {
+            kind: about.owner.kind,
+            namespace: about.namespace.clone(),
+            name: about.owner.name.clone(),
+        };
         // Before the first list is complete every owner is looked at anyway.
         if inner.versions.is_synced.load(Ordering::Acquire) {
             let _ = inner.owners.sender.send(owner).await;
@@ -214,7 +263,8 @@ impl Feed {
 }
 
 fn watch_failed(kind: &'static str, error: &watcher::Error) {
-    metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error").increment(1);
+    metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error")
+        .increment(1);
     tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
 }
 
@@ -239,7 +289,11 @@ where
 }
 
 fn key<K: kube::Resource>(object: &K) -> String {
-    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+    format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
 }
 
 /// Keeps a shelf in step with a kind. A relist replaces it whole once complete, so nothing is
@@ -275,8 +329,12 @@ async fn watch_kind<K, R, F>(
                 progress.notify_one();
                 true
             }
-            Ok(Some(Event::Apply(object))) => keep(&mut shelf.entries.write(), &object, &convert, None),
-            Ok(Some(Event::Delete(object))) => shelf.entries.write().remove(&key(&object)).is_some(),
+            Ok(Some(Event::Apply(object))) => {
+                keep(&mut shelf.entries.write(), &object, &convert, None)
+            }
+            Ok(Some(Event::Delete(object))) => {
+                shelf.entries.write().remove(&key(&object)).is_some()
+            }
             Ok(None) => return,
             Err(error) => {
                 watch_failed(kind, &error);
@@ -298,8 +356,13 @@ fn keep<K: kube::Resource, R: PartialEq>(
     known: Option<&HashMap<String, Arc<R>>>,
 ) -> bool {
     let key = key(object);
-    let Some(resource) = convert(object) else { return entries.remove(&key).is_some() };
-    let same = known.and_then(|known| known.get(&key)).or_else(|| entries.get(&key)).filter(|old| ***old == resource);
+    let Some(resource) = convert(object) else {
+        return entries.remove(&key).is_some();
+    };
+    let same = known
+        .and_then(|known| known.get(&key))
+        .or_else(|| entries.get(&key))
+        .filter(|old| ***old == resource);
     match same.cloned() {
         Some(same) => {
             entries.insert(key, same);
@@ -344,7 +407,11 @@ fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
         return None;
     }
     let status = version.status.as_ref()?;
-    if status.verdict.as_ref().is_none_or(|verdict| verdict.result == VerdictResult::Block) {
+    if status
+        .verdict
+        .as_ref()
+        .is_none_or(|verdict| verdict.result == VerdictResult::Block)
+    {
         return None;
     }
     let (id, config_name) = intent::identity(version).ok()?;
@@ -353,13 +420,22 @@ fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
         return None;
     }
     let record = ArtifactRecord::try_from(status.artifact.as_ref()?).ok()?;
-    let releases: Vec<Release> = status.releases.iter().filter_map(|release| Release::try_from(release).ok()).collect();
+    let releases: Vec<Release> = status
+        .releases
+        .iter()
+        .filter_map(|release| Release::try_from(release).ok())
+        .collect();
     Some(VersionResource {
         object_name: version.name_any(),
-        owner_uid: intent::owner(version).filter(|(kind, ..)| *kind == id.kind).map(|(.., uid)| uid),
+        owner_uid: intent::owner(version)
+            .filter(|(kind, ..)| *kind == id.kind)
+            .map(|(.., uid)| uid),
         is_deleting,
         backend_path: backend_path(version, &record, config_name.as_str()),
-        previous: status.previous.as_ref().and_then(|previous| ArtifactRecord::try_from(previous).ok()),
+        previous: status
+            .previous
+            .as_ref()
+            .and_then(|previous| ArtifactRecord::try_from(previous).ok()),
         h1: status.h1.clone().and_then(|h1| H1::try_from(h1).ok()),
         protocols: status.protocols.clone(),
         releases,
@@ -373,7 +449,8 @@ fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
 /// (contract.md 4). Compared with records only, never used to reach a backend.
 fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -> String {
     let spec = &version.spec;
-    let storage: Option<&StorageConfig> = match (&spec.module_config_ref, &spec.provider_config_ref) {
+    let storage: Option<&StorageConfig> = match (&spec.module_config_ref, &spec.provider_config_ref)
+    {
         (Some(config), _) => config.storage_config.as_ref(),
         (None, Some(config)) => config.storage_config.as_ref(),
         (None, None) => None,
@@ -389,12 +466,22 @@ fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -
     }
     if let Some(azure) = &storage.azure_storage {
         let url = escape(&azure.account_url);
-        let (id, group, name) = (&azure.subscription_id, &azure.resource_group, &azure.account_name);
+        let (id, group, name) = (
+            &azure.subscription_id,
+            &azure.resource_group,
+            &azure.account_name,
+        );
         return format!("azure/{id}/{group}/{name}/{url}/{config_name}/{file}");
     }
-    if let Some(directory) = storage.file_system.as_ref().and_then(|block| block.directory_path.as_deref()) {
-        return format!("fileSystem/{}/{config_name}/{file}", URL_SAFE_NO_PAD.encode(directory));
+    if let Some(directory) = storage
+        .file_system
+        .as_ref()
+        .and_then(|block| block.directory_path.as_deref())
+    {
+        return format!(
+            "fileSystem/{}/{config_name}/{file}",
+            URL_SAFE_NO_PAD.encode(directory)
+        );
     }
     format!("plugin/{}/{config_name}/{file}", record.plugin)
 }
-

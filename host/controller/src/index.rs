@@ -6,8 +6,8 @@ use crate::seal;
 use crate::version::intent;
 use kube::ResourceExt as _;
 use opendepot_crds::{
-    ANNOTATION_REQUESTED_AT, ConditionType, LABEL_MODULE, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH,
-    LABEL_PROVIDER_OS, Version, VersionSpec, conditions,
+    ANNOTATION_REQUESTED_AT, ConditionType, LABEL_MODULE, LABEL_NAMESPACE, LABEL_PROVIDER,
+    LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, Version, VersionSpec, conditions,
 };
 use opendepot_domain::{ArtifactKind, ReleaseFile, Sha256};
 use opendepot_identity::{ArtifactKeys, SealState};
@@ -53,14 +53,22 @@ pub(crate) struct Owner {
 }
 
 /// The labels that owners set.
-const LABELS: [&str; 5] = [LABEL_MODULE, LABEL_PROVIDER, LABEL_NAMESPACE, LABEL_PROVIDER_OS, LABEL_PROVIDER_ARCH];
+const LABELS: [&str; 5] = [
+    LABEL_MODULE,
+    LABEL_PROVIDER,
+    LABEL_NAMESPACE,
+    LABEL_PROVIDER_OS,
+    LABEL_PROVIDER_ARCH,
+];
 
 impl Summary {
     /// Nothing for a Version that stands alone.
     pub(crate) fn of(keys: &ArtifactKeys, version: &Version) -> Option<Self> {
         let (kind, name, uid) = intent::owner(version)?;
         let status = version.status.as_ref();
-        let list = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let list = status
+            .map(|status| status.conditions.as_slice())
+            .unwrap_or_default();
         let problem = match conditions::find(list, ConditionType::Ready) {
             Some(ready) if ready.status == "True" => None,
             Some(ready) => Some(ready.message.clone()),
@@ -68,7 +76,9 @@ impl Summary {
         };
         let stored = status.and_then(|status| status.artifact.as_ref());
         let is_sealed = seal::check(keys, version) != SealState::Invalid;
-        let labels = LABELS.iter().filter_map(|key| Some((*key, version.labels().get(*key)?.clone())));
+        let labels = LABELS
+            .iter()
+            .filter_map(|key| Some((*key, version.labels().get(*key)?.clone())));
         Some(Self {
             namespace: version.namespace().unwrap_or_default(),
             name: version.name_any(),
@@ -84,9 +94,19 @@ impl Summary {
             problem,
             is_unavailable: release::is_unavailable(list),
             signing_key: status.and_then(|status| status.source.as_ref()?.signing_key.clone()),
-            file: if is_sealed { release::file(version) } else { None },
+            file: if is_sealed {
+                release::file(version)
+            } else {
+                None
+            },
             releases: status
-                .map(|status| status.releases.iter().map(|release| (release.id.clone(), release.signed_at)).collect())
+                .map(|status| {
+                    status
+                        .releases
+                        .iter()
+                        .map(|release| (release.id.clone(), release.signed_at))
+                        .collect()
+                })
                 .unwrap_or_default(),
         })
     }
@@ -94,7 +114,11 @@ impl Summary {
 
 /// Digest of the part of a Version's spec that its owner decides.
 pub(crate) fn wish(spec: &VersionSpec) -> Sha256 {
-    let decided = (&spec.version, &spec.module_config_ref, &spec.provider_config_ref);
+    let decided = (
+        &spec.version,
+        &spec.module_config_ref,
+        &spec.provider_config_ref,
+    );
     Sha256::of(&serde_json::to_vec(&decided).unwrap_or_default())
 }
 
@@ -107,7 +131,11 @@ pub(crate) struct Index {
 impl Index {
     /// Everything that the owner with this uid controls.
     pub(crate) fn owned(&self, uid: &str) -> Vec<Arc<Summary>> {
-        self.by_owner.read().get(uid).map(|owned| owned.values().cloned().collect()).unwrap_or_default()
+        self.by_owner
+            .read()
+            .get(uid)
+            .map(|owned| owned.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Puts a summary in place of `before`, the one that the same object had.
@@ -122,7 +150,10 @@ impl Index {
             }
         }
         if let Some(after) = after {
-            by_owner.entry(after.owner.uid.clone()).or_default().insert(after.name.clone(), after);
+            by_owner
+                .entry(after.owner.uid.clone())
+                .or_default()
+                .insert(after.name.clone(), after);
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::version::{condition_time, intent::Refusal};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
-    ConditionType, LABEL_MODULE, LABEL_NAMESPACE, MANAGER_MODULE, Module, ModuleConfig, ModuleStatus, ModuleVersionRef,
-    Reason, SYNCED_MODULE, VersionSpec, VersionType, conditions,
+    ConditionType, LABEL_MODULE, LABEL_NAMESPACE, MANAGER_MODULE, Module, ModuleConfig,
+    ModuleStatus, ModuleVersionRef, Reason, SYNCED_MODULE, VersionSpec, VersionType, conditions,
 };
 use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, ResourceName, artifact};
 use std::collections::BTreeMap;
@@ -19,7 +19,11 @@ use std::time::{Duration, Instant};
 
 /// Brings a Module's Versions to what its spec asks.
 pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Result<Action, Error> {
-    let key = format!("module/{}/{}", module.namespace().unwrap_or_default(), module.name_any());
+    let key = format!(
+        "module/{}/{}",
+        module.namespace().unwrap_or_default(),
+        module.name_any()
+    );
     if module.meta().deletion_timestamp.is_some() {
         context.throttle.forget(&key);
         return Ok(Action::await_change());
@@ -37,7 +41,17 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
         Err(refusal) => {
             let mut after = module.status.clone().unwrap_or_default();
             Writer::new(&module).refused(&mut after, &refusal);
-            status::patch(&api, &module, module.status.as_ref(), &after, MANAGER_MODULE).await?;
+            let written = status::patch(
+                &api,
+                &module,
+                module.status.as_ref(),
+                &after,
+                MANAGER_MODULE,
+            )
+            .await?;
+            if written.is_some() {
+                status::say_refused("module", module.as_ref(), &refusal);
+            }
             return Ok(Action::await_change());
         }
     };
@@ -58,7 +72,14 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
     after.last_handled_sync = request;
     after.module_version_refs = refs(&texts, &applied);
     Writer::new(&module).applied(&mut after, texts.len(), &applied);
-    status::patch(&api, &module, module.status.as_ref(), &after, MANAGER_MODULE).await?;
+    status::patch(
+        &api,
+        &module,
+        module.status.as_ref(),
+        &after,
+        MANAGER_MODULE,
+    )
+    .await?;
     Ok(Action::await_change())
 }
 
@@ -71,15 +92,23 @@ struct Plan {
 }
 
 fn plan(module: &Module) -> Result<Plan, Refusal> {
-    let invalid = |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
-    let namespace = Namespace::new(module.namespace().unwrap_or_default()).map_err(|error| invalid(&error))?;
+    let invalid =
+        |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
+    let namespace =
+        Namespace::new(module.namespace().unwrap_or_default()).map_err(|error| invalid(&error))?;
     let name = ResourceName::new(module.name_any()).map_err(|error| invalid(&error))?;
-    let config_name = module.spec.module_config.config_name(name.as_str()).map_err(|error| invalid(&error))?;
+    let config_name = module
+        .spec
+        .module_config
+        .config_name(name.as_str())
+        .map_err(|error| invalid(&error))?;
     let label = label_value(&config_name, &name);
 
     let mut entries = Vec::new();
     for entry in &module.spec.versions {
-        let version = entry.parsed().map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
+        let version = entry
+            .parsed()
+            .map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
         entries.push((entry.version.clone(), version));
     }
     // The highest stay; `spec.versions` stays as written (contract.md 3).
@@ -89,7 +118,11 @@ fn plan(module: &Module) -> Result<Plan, Refusal> {
         entries.truncate(limit);
     }
     let latest = entries.first().map(|(_, version)| format!("v{version}"));
-    let mut plan = Plan { desired: Vec::new(), texts: Vec::new(), latest };
+    let mut plan = Plan {
+        desired: Vec::new(),
+        texts: Vec::new(),
+        latest,
+    };
     for (text, version) in entries {
         let id = ArtifactId {
             namespace: namespace.clone(),
@@ -117,7 +150,11 @@ fn plan(module: &Module) -> Result<Plan, Refusal> {
 pub(crate) fn label_value(config_name: &ConfigName, name: &ResourceName) -> String {
     let text = config_name.as_str();
     let is_label = text.len() <= 63 && text.ends_with(|last: char| last.is_ascii_alphanumeric());
-    if is_label { text.to_owned() } else { name.to_string() }
+    if is_label {
+        text.to_owned()
+    } else {
+        name.to_string()
+    }
 }
 
 /// The whole config goes into the Version, so that nobody has to write it back later (OD-W16).
@@ -140,14 +177,22 @@ fn refs(texts: &[(String, ArtifactId)], applied: &Applied) -> BTreeMap<String, M
         .filter_map(|(text, id)| {
             let version = applied.versions.get(id)?;
             let (name, file_name) = (Some(version.name.clone()), version.file_name.clone());
-            Some((text.clone(), ModuleVersionRef { name, file_name, ..Default::default() }))
+            Some((
+                text.clone(),
+                ModuleVersionRef {
+                    name,
+                    file_name,
+                    ..Default::default()
+                },
+            ))
         })
         .collect()
 }
 
 /// Why Versions are not ready, sorted, with their names.
 pub(crate) fn problems<'a>(versions: impl Iterator<Item = &'a Arc<Summary>>) -> Vec<String> {
-    let problem = |version: &Arc<Summary>| Some(format!("{}: {}", version.name, version.problem.as_ref()?));
+    let problem =
+        |version: &Arc<Summary>| Some(format!("{}: {}", version.name, version.problem.as_ref()?));
     let mut problems: Vec<String> = versions.filter_map(problem).collect();
     problems.sort();
     problems
@@ -162,18 +207,51 @@ impl<'a> Writer<'a> {
         Self { module }
     }
 
-    fn set(&self, after: &mut ModuleStatus, type_: ConditionType, value: bool, reason: Reason, message: &str) {
+    fn set(
+        &self,
+        after: &mut ModuleStatus,
+        type_: ConditionType,
+        value: bool,
+        reason: Reason,
+        message: &str,
+    ) {
         let generation = self.module.metadata.generation;
-        conditions::set(&mut after.conditions, type_, value, reason, message, generation, &condition_time());
+        conditions::set(
+            &mut after.conditions,
+            type_,
+            value,
+            reason,
+            message,
+            generation,
+            &condition_time(),
+        );
         after.observed_generation = generation;
     }
 
     fn refused(&self, after: &mut ModuleStatus, refusal: &Refusal) {
         after.synced = false;
         after.sync_status.clone_from(&refusal.message);
-        self.set(after, ConditionType::Stalled, true, refusal.reason, &refusal.message);
-        self.set(after, ConditionType::VersionsReady, false, refusal.reason, &refusal.message);
-        self.set(after, ConditionType::Ready, false, refusal.reason, &refusal.message);
+        self.set(
+            after,
+            ConditionType::Stalled,
+            true,
+            refusal.reason,
+            &refusal.message,
+        );
+        self.set(
+            after,
+            ConditionType::VersionsReady,
+            false,
+            refusal.reason,
+            &refusal.message,
+        );
+        self.set(
+            after,
+            ConditionType::Ready,
+            false,
+            refusal.reason,
+            &refusal.message,
+        );
     }
 
     fn applied(&self, after: &mut ModuleStatus, num_desired: usize, applied: &Applied) {
@@ -184,17 +262,43 @@ impl<'a> Writer<'a> {
             problems.push(format!("{num_missing} versions wait to be created"));
         }
         let (is_ready, reason, message) = if num_desired == 0 {
-            (true, Reason::NoVersions, "the spec lists no versions".to_owned())
+            (
+                true,
+                Reason::NoVersions,
+                "the spec lists no versions".to_owned(),
+            )
         } else if problems.is_empty() {
-            (true, Reason::Succeeded, format!("{num_desired} versions are published"))
+            (
+                true,
+                Reason::Succeeded,
+                format!("{num_desired} versions are published"),
+            )
         } else {
             let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
-            (false, Reason::VersionsNotReady, format!("{} of {num_desired} not ready: {}", problems.len(), shown.join("; ")))
+            (
+                false,
+                Reason::VersionsNotReady,
+                format!(
+                    "{} of {num_desired} not ready: {}",
+                    problems.len(),
+                    shown.join("; ")
+                ),
+            )
         };
         // As in the original: Versions exist for every entry; whether they are published is Ready's.
         after.synced = num_missing == 0;
-        after.sync_status = if after.synced { SYNCED_MODULE.to_owned() } else { message.clone() };
-        self.set(after, ConditionType::VersionsReady, is_ready, reason, &message);
+        after.sync_status = if after.synced {
+            SYNCED_MODULE.to_owned()
+        } else {
+            message.clone()
+        };
+        self.set(
+            after,
+            ConditionType::VersionsReady,
+            is_ready,
+            reason,
+            &message,
+        );
         self.set(after, ConditionType::Ready, is_ready, reason, &message);
     }
 }

@@ -50,21 +50,36 @@ impl Owner<'_> {
     }
 
     fn owns(&self, version: &Version) -> bool {
-        controller_of(version).is_some_and(|owner| owner.uid == self.reference.uid && owner.kind == self.reference.kind)
+        controller_of(version).is_some_and(|owner| {
+            owner.uid == self.reference.uid && owner.kind == self.reference.kind
+        })
     }
 
     /// Creates what is missing, updates what differs, deletes what is not desired any more.
     /// A deliberate act: the owner's spec lists what is wanted (contract.md 3).
     pub(crate) async fn apply(&self, desired: Vec<Desired>) -> Result<Applied, Error> {
         let owned = self.context.feed.owned(&self.reference.uid);
-        let (deleting, live): (Vec<_>, Vec<_>) = owned.into_iter().partition(|version| version.is_deleting);
-        let mut by_name: HashMap<String, Arc<Summary>> =
-            live.into_iter().map(|version| (version.name.clone(), version)).collect();
-        let busy: HashSet<&str> = deleting.iter().map(|version| version.name.as_str()).collect();
-        let mut applied = Applied { versions: HashMap::new(), num_coming: 0, is_deleting: !deleting.is_empty() };
+        let (deleting, live): (Vec<_>, Vec<_>) =
+            owned.into_iter().partition(|version| version.is_deleting);
+        let mut by_name: HashMap<String, Arc<Summary>> = live
+            .into_iter()
+            .map(|version| (version.name.clone(), version))
+            .collect();
+        let busy: HashSet<&str> = deleting
+            .iter()
+            .map(|version| version.name.as_str())
+            .collect();
+        let mut applied = Applied {
+            versions: HashMap::new(),
+            num_coming: 0,
+            is_deleting: !deleting.is_empty(),
+        };
         for wanted in desired {
             let suffixed = format!("{}-{}", wanted.name, artifact::collision_suffix(&wanted.id));
-            match by_name.remove(&wanted.name).or_else(|| by_name.remove(&suffixed)) {
+            match by_name
+                .remove(&wanted.name)
+                .or_else(|| by_name.remove(&suffixed))
+            {
                 Some(existing) => {
                     if self.differs(&existing, &wanted) {
                         self.update(&existing.name, &wanted).await?;
@@ -74,7 +89,9 @@ impl Owner<'_> {
                 None => {
                     applied.num_coming += 1;
                     // A predecessor that is still going keeps its name.
-                    if !busy.contains(wanted.name.as_str()) && !self.create(&wanted, &wanted.name).await? {
+                    if !busy.contains(wanted.name.as_str())
+                        && !self.create(&wanted, &wanted.name).await?
+                    {
                         // Another owner holds the name.
                         self.create(&wanted, &suffixed).await?;
                     }
@@ -90,7 +107,10 @@ impl Owner<'_> {
     fn differs(&self, existing: &Summary, wanted: &Desired) -> bool {
         existing.wish != index::wish(&wanted.spec)
             || existing.lacks_file_name
-            || wanted.labels.iter().any(|(key, value)| !existing.labels.iter().any(|(k, v)| k == key && v == value))
+            || wanted
+                .labels
+                .iter()
+                .any(|(key, value)| !existing.labels.iter().any(|(k, v)| k == key && v == value))
             || (self.requested_at.is_some() && existing.requested_at != self.requested_at)
     }
 
@@ -99,14 +119,21 @@ impl Owner<'_> {
         let mut version = Version::new(name, wanted.spec.clone());
         version.metadata.labels = Some(wanted.labels.clone());
         version.metadata.owner_references = Some(vec![self.reference.clone()]);
-        let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PostParams::default()
+        };
         opendepot_transfer::fault::point("api.create-version");
         let answer = self.api().create(&params, &version).await;
         opendepot_transfer::fault::point("api.create-version.done");
         match answer {
             Ok(_) => Ok(true),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
+                let existing = self
+                    .api()
+                    .get_opt(name)
+                    .await
+                    .map_err(Error::api("read a version"))?;
                 Ok(existing.is_some_and(|existing| self.owns(&existing)))
             }
             Err(error) => Err(Error::api("create a version")(error)),
@@ -116,17 +143,34 @@ impl Owner<'_> {
     /// Patches only our own fields, and only those that differ: users' labels, annotations and
     /// finalizers stay (OD-W15, OD-W16).
     async fn update(&self, name: &str, wanted: &Desired) -> Result<(), Error> {
-        let existing = self.api().get_opt(name).await.map_err(Error::api("read a version"))?;
-        let Some(existing) = existing.filter(|existing| self.owns(existing)) else { return Ok(()) };
+        let existing = self
+            .api()
+            .get_opt(name)
+            .await
+            .map_err(Error::api("read a version"))?;
+        let Some(existing) = existing.filter(|existing| self.owns(existing)) else {
+            return Ok(());
+        };
         let mut spec = Map::new();
-        let stored = existing.status.as_ref().and_then(|status| status.artifact.as_ref());
+        let stored = existing
+            .status
+            .as_ref()
+            .and_then(|status| status.artifact.as_ref());
         let file_name = stored.map(|artifact| artifact.file_name.clone());
         if existing.spec.file_name.is_none() && file_name.is_some() {
             spec.insert("fileName".to_owned(), json!(file_name));
         }
         for (key, have, want) in [
-            ("moduleConfigRef", json!(existing.spec.module_config_ref), json!(wanted.spec.module_config_ref)),
-            ("providerConfigRef", json!(existing.spec.provider_config_ref), json!(wanted.spec.provider_config_ref)),
+            (
+                "moduleConfigRef",
+                json!(existing.spec.module_config_ref),
+                json!(wanted.spec.module_config_ref),
+            ),
+            (
+                "providerConfigRef",
+                json!(existing.spec.provider_config_ref),
+                json!(wanted.spec.provider_config_ref),
+            ),
         ] {
             if let Some(difference) = crate::status::merge_difference(&have, &want) {
                 spec.insert(key.to_owned(), difference);
@@ -146,17 +190,29 @@ impl Owner<'_> {
         if let Some(requested_at) = &self.requested_at
             && existing.annotations().get(ANNOTATION_REQUESTED_AT) != Some(requested_at)
         {
-            metadata.insert("annotations".to_owned(), json!({ ANNOTATION_REQUESTED_AT: requested_at }));
+            metadata.insert(
+                "annotations".to_owned(),
+                json!({ ANNOTATION_REQUESTED_AT: requested_at }),
+            );
         }
         if spec.is_empty() && metadata.is_empty() {
             return Ok(());
         }
-        metadata.insert("resourceVersion".to_owned(), json!(existing.resource_version()));
+        metadata.insert(
+            "resourceVersion".to_owned(),
+            json!(existing.resource_version()),
+        );
         let patch = json!({ "metadata": metadata, "spec": spec });
-        let params = PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        };
         opendepot_transfer::fault::point("api.patch-version");
         let name = existing.name_any();
-        let answer = self.api().patch(&name, &params, &Patch::Merge(&patch)).await;
+        let answer = self
+            .api()
+            .patch(&name, &params, &Patch::Merge(&patch))
+            .await;
         opendepot_transfer::fault::point("api.patch-version.done");
         answer.map(drop).map_err(Error::api("update a version"))
     }
@@ -184,22 +240,35 @@ impl Owner<'_> {
 
 /// The object that controls a Version.
 pub(crate) fn controller_of(version: &Version) -> Option<&OwnerReference> {
-    version.owner_references().iter().find(|owner| owner.controller == Some(true))
+    version
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true))
 }
 
 /// A controller reference to `owner`.
 pub(crate) fn reference<K: Resource<DynamicType = ()>>(owner: &K) -> Result<OwnerReference, Error> {
-    owner.controller_owner_ref(&()).ok_or_else(|| Error::Internal {
-        attempt: "own a version",
-        reason: "the owner has no name or uid".to_owned(),
-    })
+    owner
+        .controller_owner_ref(&())
+        .ok_or_else(|| Error::Internal {
+            attempt: "own a version",
+            reason: "the owner has no name or uid".to_owned(),
+        })
 }
 
 /// The token of a requested sync: the `requested-at` annotation, else `forceSync`'s generation.
 /// It acts once: controllers record what they have handled and never reset the field.
 pub(crate) fn sync_request<K: Resource>(object: &K, force_sync: Option<bool>) -> Option<String> {
     if let Some(requested_at) = object.annotations().get(ANNOTATION_REQUESTED_AT) {
-        return Some(format!("at-{}", requested_at.chars().take(128).collect::<String>()));
+        return Some(format!(
+            "at-{}",
+            requested_at.chars().take(128).collect::<String>()
+        ));
     }
-    (force_sync == Some(true)).then(|| format!("generation-{}", object.meta().generation.unwrap_or_default()))
+    (force_sync == Some(true)).then(|| {
+        format!(
+            "generation-{}",
+            object.meta().generation.unwrap_or_default()
+        )
+    })
 }

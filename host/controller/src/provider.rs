@@ -11,18 +11,27 @@ use crate::version::{condition_time, intent::Refusal};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
-    ConditionType, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, MANAGER_PROVIDER, Provider,
-    ProviderConfig, ProviderStatus, ProviderVersionRef, Reason, SYNCED_PROVIDER, VersionSpec, VersionType,
-    conditions,
+    ConditionType, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS,
+    MANAGER_PROVIDER, Provider, ProviderConfig, ProviderStatus, ProviderVersionRef, Reason,
+    SYNCED_PROVIDER, VersionSpec, VersionType, conditions,
 };
-use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact};
+use opendepot_domain::{
+    ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Brings a Provider's Versions and releases to what its spec asks.
-pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) -> Result<Action, Error> {
-    let key = format!("provider/{}/{}", provider.namespace().unwrap_or_default(), provider.name_any());
+pub(crate) async fn reconcile(
+    provider: Arc<Provider>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let key = format!(
+        "provider/{}/{}",
+        provider.namespace().unwrap_or_default(),
+        provider.name_any()
+    );
     if provider.meta().deletion_timestamp.is_some() {
         context.throttle.forget(&key);
         return Ok(Action::await_change());
@@ -40,8 +49,21 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
         Ok(plan) => plan,
         Err(refusal) => {
             let mut after = provider.status.clone().unwrap_or_default();
-            Writer { provider: &provider }.refused(&mut after, &refusal);
-            status::patch(&api, &provider, provider.status.as_ref(), &after, MANAGER_PROVIDER).await?;
+            Writer {
+                provider: &provider,
+            }
+            .refused(&mut after, &refusal);
+            let written = status::patch(
+                &api,
+                &provider,
+                provider.status.as_ref(),
+                &after,
+                MANAGER_PROVIDER,
+            )
+            .await?;
+            if written.is_some() {
+                status::say_refused("provider", provider.as_ref(), &refusal);
+            }
             return Ok(Action::await_change());
         }
     };
@@ -63,14 +85,21 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
     pin_keys(&mut after, &applied);
     let mut by_version: BTreeMap<opendepot_domain::Version, Vec<Arc<Summary>>> = BTreeMap::new();
     for (id, version) in &applied.versions {
-        by_version.entry(id.version.clone()).or_default().push(Arc::clone(version));
+        by_version
+            .entry(id.version.clone())
+            .or_default()
+            .push(Arc::clone(version));
     }
     let mut requeue: Option<Duration> = None;
     let mut problem = None;
     let mut releases = BTreeMap::new();
     for (version, platforms) in by_version {
         let outcome = release::reconcile(&context, &plan.name, &version, &platforms).await?;
-        let ReleaseOutcome { ids, look_again, unusable_key } = outcome;
+        let ReleaseOutcome {
+            ids,
+            look_again,
+            unusable_key,
+        } = outcome;
         if !ids.is_empty() {
             releases.insert(version.to_string(), ids);
         }
@@ -78,10 +107,24 @@ pub(crate) async fn reconcile(provider: Arc<Provider>, context: Arc<Context>) ->
         problem = problem.or(unusable_key);
     }
     after.releases = releases;
-    Writer { provider: &provider }.applied(&mut after, num_desired, &applied, problem.as_deref());
-    status::patch(&api, &provider, provider.status.as_ref(), &after, MANAGER_PROVIDER).await?;
+    Writer {
+        provider: &provider,
+    }
+    .applied(&mut after, num_desired, &applied, problem.as_deref());
+    status::patch(
+        &api,
+        &provider,
+        provider.status.as_ref(),
+        &after,
+        MANAGER_PROVIDER,
+    )
+    .await?;
     if applied.is_deleting {
-        requeue = Some(requeue.unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(2)));
+        requeue = Some(
+            requeue
+                .unwrap_or(Duration::from_secs(2))
+                .min(Duration::from_secs(2)),
+        );
     }
     Ok(requeue.map_or_else(Action::await_change, Action::requeue))
 }
@@ -93,11 +136,15 @@ struct Plan {
 }
 
 fn plan(provider: &Provider) -> Result<Plan, Refusal> {
-    let invalid = |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
+    let invalid =
+        |error: &dyn std::fmt::Display| Refusal::new(Reason::InvalidSpec, error.to_string());
     let config = &provider.spec.provider_config;
-    let namespace = Namespace::new(provider.namespace().unwrap_or_default()).map_err(|error| invalid(&error))?;
+    let namespace = Namespace::new(provider.namespace().unwrap_or_default())
+        .map_err(|error| invalid(&error))?;
     let name = ResourceName::new(provider.name_any()).map_err(|error| invalid(&error))?;
-    let config_name = config.config_name(name.as_str()).map_err(|error| invalid(&error))?;
+    let config_name = config
+        .config_name(name.as_str())
+        .map_err(|error| invalid(&error))?;
     let label = label_value(&config_name, &name);
     if config.operating_systems.is_empty() || config.architectures.is_empty() {
         return Err(Refusal::new(
@@ -113,7 +160,9 @@ fn plan(provider: &Provider) -> Result<Plan, Refusal> {
     }
     let mut entries = Vec::new();
     for entry in &provider.spec.versions {
-        let version = entry.parsed().map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
+        let version = entry
+            .parsed()
+            .map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?;
         entries.push((entry.version.clone(), version));
     }
     entries.sort_by(|a, b| b.1.cmp(&a.1));
@@ -144,10 +193,19 @@ fn plan(provider: &Provider) -> Result<Plan, Refusal> {
             });
         }
     }
-    Ok(Plan { desired, name, latest })
+    Ok(Plan {
+        desired,
+        name,
+        latest,
+    })
 }
 
-fn version_spec(config: &ProviderConfig, config_name: &ConfigName, version: &str, platform: &Platform) -> VersionSpec {
+fn version_spec(
+    config: &ProviderConfig,
+    config_name: &ConfigName,
+    version: &str,
+    platform: &Platform,
+) -> VersionSpec {
     let mut config = config.clone();
     config.name = Some(config_name.to_string());
     // A Version is one platform: the lists would change its spec whenever a platform is added.
@@ -178,7 +236,10 @@ fn refs(applied: &Applied) -> BTreeMap<String, ProviderVersionRef> {
                 version: Some(id.version.to_string()),
                 ..ProviderVersionRef::default()
             };
-            Some((format!("{}-{}-{}", id.version, platform.os(), platform.arch()), reference))
+            Some((
+                format!("{}-{}-{}", id.version, platform.os(), platform.arch()),
+                reference,
+            ))
         })
         .collect()
 }
@@ -203,42 +264,124 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn set(&self, after: &mut ProviderStatus, type_: ConditionType, value: bool, reason: Reason, message: &str) {
+    fn set(
+        &self,
+        after: &mut ProviderStatus,
+        type_: ConditionType,
+        value: bool,
+        reason: Reason,
+        message: &str,
+    ) {
         let generation = self.provider.metadata.generation;
-        conditions::set(&mut after.conditions, type_, value, reason, message, generation, &condition_time());
+        conditions::set(
+            &mut after.conditions,
+            type_,
+            value,
+            reason,
+            message,
+            generation,
+            &condition_time(),
+        );
         after.observed_generation = generation;
     }
 
     fn refused(&self, after: &mut ProviderStatus, refusal: &Refusal) {
         after.synced = false;
         after.sync_status.clone_from(&refusal.message);
-        self.set(after, ConditionType::Stalled, true, refusal.reason, &refusal.message);
-        self.set(after, ConditionType::VersionsReady, false, refusal.reason, &refusal.message);
-        self.set(after, ConditionType::Ready, false, refusal.reason, &refusal.message);
+        self.set(
+            after,
+            ConditionType::Stalled,
+            true,
+            refusal.reason,
+            &refusal.message,
+        );
+        self.set(
+            after,
+            ConditionType::VersionsReady,
+            false,
+            refusal.reason,
+            &refusal.message,
+        );
+        self.set(
+            after,
+            ConditionType::Ready,
+            false,
+            refusal.reason,
+            &refusal.message,
+        );
     }
 
-    fn applied(&self, after: &mut ProviderStatus, num_desired: usize, applied: &Applied, unusable_key: Option<&str>) {
+    fn applied(
+        &self,
+        after: &mut ProviderStatus,
+        num_desired: usize,
+        applied: &Applied,
+        unusable_key: Option<&str>,
+    ) {
         conditions::remove(&mut after.conditions, ConditionType::Stalled);
         match unusable_key {
-            Some(reason) => self.set(after, ConditionType::Signed, false, Reason::SigningKeyUnusable, reason),
-            None => self.set(after, ConditionType::Signed, true, Reason::Succeeded, "complete releases are signed"),
+            Some(reason) => self.set(
+                after,
+                ConditionType::Signed,
+                false,
+                Reason::SigningKeyUnusable,
+                reason,
+            ),
+            None => self.set(
+                after,
+                ConditionType::Signed,
+                true,
+                Reason::Succeeded,
+                "complete releases are signed",
+            ),
         }
-        let mut problems = problems(applied.versions.values().filter(|version| !version.is_unavailable));
+        let mut problems = problems(
+            applied
+                .versions
+                .values()
+                .filter(|version| !version.is_unavailable),
+        );
         let num_missing = applied.num_coming;
         if num_missing > 0 {
             problems.push(format!("{num_missing} versions wait to be created"));
         }
         let (is_ready, reason, message) = if num_desired == 0 {
-            (true, Reason::NoVersions, "the spec lists no versions".to_owned())
+            (
+                true,
+                Reason::NoVersions,
+                "the spec lists no versions".to_owned(),
+            )
         } else if problems.is_empty() {
-            (true, Reason::Succeeded, format!("{num_desired} packages are published"))
+            (
+                true,
+                Reason::Succeeded,
+                format!("{num_desired} packages are published"),
+            )
         } else {
             let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
-            (false, Reason::VersionsNotReady, format!("{} of {num_desired} not ready: {}", problems.len(), shown.join("; ")))
+            (
+                false,
+                Reason::VersionsNotReady,
+                format!(
+                    "{} of {num_desired} not ready: {}",
+                    problems.len(),
+                    shown.join("; ")
+                ),
+            )
         };
         after.synced = num_missing == 0;
-        after.sync_status = if after.synced { SYNCED_PROVIDER.to_owned() } else { message.clone() };
-        self.set(after, ConditionType::VersionsReady, is_ready, reason, &message);
+        after.sync_status = if after.synced {
+            SYNCED_PROVIDER.to_owned()
+        } else {
+            message.clone()
+        };
+        self.set(
+            after,
+            ConditionType::VersionsReady,
+            is_ready,
+            reason,
+            &message,
+        );
         self.set(after, ConditionType::Ready, is_ready, reason, &message);
     }
 }

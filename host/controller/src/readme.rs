@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use opendepot_crds::{
-    LABEL_MODULE, LABEL_NAMESPACE, LABEL_VERSION, MANAGER_VERSION, README_KEY, ReadmeConfigMapRef, Version,
-    readme_config_map_name,
+    LABEL_MODULE, LABEL_NAMESPACE, LABEL_VERSION, MANAGER_VERSION, README_KEY, ReadmeConfigMapRef,
+    Version, readme_config_map_name,
 };
 use opendepot_domain::ArtifactId;
 use serde_json::json;
@@ -27,7 +27,10 @@ pub(crate) async fn write(
     let name = readme_config_map_name(&version.name_any());
     let data = BTreeMap::from([(README_KEY.to_owned(), STANDARD.encode(text))]);
     let owner = crate::owned::reference(version)?;
-    let existing = api.get_opt(&name).await.map_err(Error::api("read the readme"))?;
+    let existing = api
+        .get_opt(&name)
+        .await
+        .map_err(Error::api("read the readme"))?;
     match existing {
         None => {
             let labels = [
@@ -47,23 +50,41 @@ pub(crate) async fn write(
                 data: Some(data),
                 ..ConfigMap::default()
             };
-            let params = PostParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PostParams::default() };
+            let params = PostParams {
+                field_manager: Some(MANAGER_VERSION.to_owned()),
+                ..PostParams::default()
+            };
             opendepot_transfer::fault::point("api.create-readme");
-            api.create(&params, &map).await.map_err(Error::api("create the readme"))?;
+            api.create(&params, &map)
+                .await
+                .map_err(Error::api("create the readme"))?;
             opendepot_transfer::fault::point("api.create-readme.done");
         }
-        Some(existing) if existing.owner_references().iter().all(|other| other.uid != owner.uid) => {
+        Some(existing)
+            if existing
+                .owner_references()
+                .iter()
+                .all(|other| other.uid != owner.uid) =>
+        {
             tracing::warn!(k8s.name = %name, "config map `{name}` belongs to something else; the readme is not kept");
             return Ok(None);
         }
         Some(existing) if existing.data.as_ref() == Some(&data) => {}
         Some(existing) => {
             let patch = json!({ "metadata": { "resourceVersion": existing.resource_version() }, "data": data });
-            let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
+            let params = PatchParams {
+                field_manager: Some(MANAGER_VERSION.to_owned()),
+                ..PatchParams::default()
+            };
             opendepot_transfer::fault::point("api.patch-readme");
-            api.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(Error::api("update the readme"))?;
+            api.patch(&name, &params, &Patch::Merge(&patch))
+                .await
+                .map_err(Error::api("update the readme"))?;
             opendepot_transfer::fault::point("api.patch-readme.done");
         }
     }
-    Ok(Some(ReadmeConfigMapRef { name, key: README_KEY.to_owned() }))
+    Ok(Some(ReadmeConfigMapRef {
+        name,
+        key: README_KEY.to_owned(),
+    }))
 }

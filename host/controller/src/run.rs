@@ -7,6 +7,7 @@ use crate::watched::Watched;
 use crate::{module, provider, version};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
@@ -17,6 +18,7 @@ use opendepot_domain::ArtifactKind;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,15 +47,33 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
     let (modules, providers) = owners(&context);
     if which.module {
         let controller = controller::<Module>(&client, namespace).reconcile_on(modules);
-        running.push(drive(controller, "module", module::reconcile, Arc::clone(&context), shutdown.clone()));
+        running.push(drive(
+            controller,
+            "module",
+            module::reconcile,
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
     }
     if which.provider {
         let controller = controller::<Provider>(&client, namespace).reconcile_on(providers);
-        running.push(drive(controller, "provider", provider::reconcile, Arc::clone(&context), shutdown.clone()));
+        running.push(drive(
+            controller,
+            "provider",
+            provider::reconcile,
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
     }
     if which.version {
         let controller = controller::<Version>(&client, namespace);
-        running.push(drive(controller, "version", version::reconcile, Arc::clone(&context), shutdown));
+        running.push(drive(
+            controller,
+            "version",
+            version::reconcile,
+            Arc::clone(&context),
+            shutdown,
+        ));
     }
     futures::future::join_all(running).await;
 }
@@ -61,7 +81,10 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
 /// Splits the feed's owners by kind. A full queue drops nothing: the feed waits.
 fn owners(
     context: &Context,
-) -> (impl Stream<Item = ObjectRef<Watched<Module>>> + use<>, impl Stream<Item = ObjectRef<Watched<Provider>>> + use<>) {
+) -> (
+    impl Stream<Item = ObjectRef<Watched<Module>>> + use<>,
+    impl Stream<Item = ObjectRef<Watched<Provider>>> + use<>,
+) {
     let (modules, module_receiver) = mpsc::channel::<Owner>(256);
     let (providers, provider_receiver) = mpsc::channel::<Owner>(256);
     if let Some(mut owners) = context.feed.take_owners() {
@@ -97,7 +120,8 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    Controller::new(api, watcher::Config::default().page_size(crate::PAGE_SIZE)).with_config(Config::default().concurrency(CONCURRENCY))
+    Controller::new(api, watcher::Config::default().page_size(crate::PAGE_SIZE))
+        .with_config(Config::default().concurrency(CONCURRENCY))
 }
 
 fn drive<K, R, F>(
@@ -126,11 +150,23 @@ where
             let key = object_key(name, watched.as_ref());
             let turn = async {
                 let api: Api<K> = context.api(&watched.namespace().unwrap_or_default());
-                let object = api.get_opt(&watched.name_any()).await.map_err(Error::api("read the object"))?;
-                match object {
-                    Some(object) => reconcile(Arc::new(object), Arc::clone(&context)).await,
-                    None => Ok(Action::await_change()),
+                let object = api
+                    .get_opt(&watched.name_any())
+                    .await
+                    .map_err(Error::api("read the object"))?;
+                let Some(object) = object else {
+                    return Ok(Action::await_change());
+                };
+                let fingerprint = fingerprint(object.meta());
+                if let Some(left) = context.backoff.remaining(&key, fingerprint, started) {
+                    return Ok(Action::requeue(left));
                 }
+                let outcome = reconcile(Arc::new(object), Arc::clone(&context)).await;
+                match &outcome {
+                    Ok(_) => context.backoff.succeeded(&key),
+                    Err(_) => context.backoff.note(&key, fingerprint),
+                }
+                outcome
             };
             // A panic in one reconcile must cost that object its turn, not the kind (C11).
             let outcome = AssertUnwindSafe(turn).catch_unwind().await;
@@ -145,18 +181,23 @@ where
             metrics::counter!("opendepot_controller_reconcile_total", "controller" => name, "result" => label).increment(1);
             metrics::histogram!("opendepot_controller_reconcile_time_seconds", "controller" => name)
                 .record(started.elapsed().as_secs_f64());
-            if outcome.is_ok() {
-                context.backoff.succeeded(&key);
-            }
             outcome
         }
     };
     let on_error = move |object: Arc<Watched<K>>, error: &Error, context: Arc<Context>| {
         let key = object_key(name, object.as_ref());
-        let wait = context.backoff.failed(&key, error.kind(), error.retry_after_seconds());
+        let wait = context
+            .backoff
+            .failed(&key, error.kind(), error.retry_after_seconds());
         let (namespace, object_name) = (object.namespace().unwrap_or_default(), object.name_any());
-        if matches!(error.kind(), opendepot_domain::Kind::Conflict | opendepot_domain::Kind::Busy) {
-            tracing::debug!(controller = name, "{name} `{namespace}/{object_name}` will be looked at again: {error}");
+        if matches!(
+            error.kind(),
+            opendepot_domain::Kind::Conflict | opendepot_domain::Kind::Busy
+        ) {
+            tracing::debug!(
+                controller = name,
+                "{name} `{namespace}/{object_name}` will be looked at again: {error}"
+            );
         } else {
             tracing::warn!(
                 controller = name,
@@ -179,6 +220,22 @@ where
         .boxed()
 }
 
+/// Changes with what a user or an owner asks of the object, not with its status.
+fn fingerprint(meta: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (
+        meta.generation,
+        &meta.annotations,
+        meta.deletion_timestamp.is_some(),
+    )
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
 fn object_key<K: Resource>(kind: &str, object: &K) -> String {
-    format!("{kind}/{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+    format!(
+        "{kind}/{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
 }

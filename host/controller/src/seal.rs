@@ -26,17 +26,30 @@ pub fn input(version: &Version, status: &VersionStatus) -> Canonical {
         record(&mut input, place.as_ref());
     }
     list(&mut input, status.protocols.iter().map(String::as_str));
-    list(&mut input, status.releases.iter().map(|release| release.id.as_str()));
+    list(
+        &mut input,
+        status.releases.iter().map(|release| release.id.as_str()),
+    );
     for release in &status.releases {
-        input.field(&release.signature).field(&release.key_id).field(&release.signed_at.to_string());
+        input
+            .field(&release.signature)
+            .field(&release.key_id)
+            .field(&release.signed_at.to_string());
         input.field(&release.files.len().to_string());
         for file in &release.files {
-            input.field(&file.os).field(&file.arch).field(&file.sha256).field(&file.h1).field(&file.size.to_string());
+            input
+                .field(&file.os)
+                .field(&file.arch)
+                .field(&file.sha256)
+                .field(&file.h1)
+                .field(&file.size.to_string());
         }
     }
     match &status.verdict {
         None => input.field("0"),
-        Some(verdict) => input.field(&format!("{:?}", verdict.result)).field(&verdict.reason),
+        Some(verdict) => input
+            .field(&format!("{:?}", verdict.result))
+            .field(&verdict.reason),
     };
     input
 }
@@ -70,13 +83,20 @@ fn list<'a>(input: &mut Canonical, items: impl ExactSizeIterator<Item = &'a str>
 /// Seals `status` as it is.
 pub fn apply(keys: &ArtifactKeys, version: &Version, status: &mut VersionStatus) {
     let seal = keys.seal(&input(version, status));
-    status.seal = Some(Seal { key_id: seal.key_id, mac: seal.mac });
+    status.seal = Some(Seal {
+        key_id: seal.key_id,
+        mac: seal.mac,
+    });
 }
 
 /// Whether the status of `version` is ours.
 #[must_use]
 pub fn check(keys: &ArtifactKeys, version: &Version) -> SealState {
-    match version.status.as_ref().and_then(|status| Some((status, status.seal.as_ref()?))) {
+    match version
+        .status
+        .as_ref()
+        .and_then(|status| Some((status, status.seal.as_ref()?)))
+    {
         None => SealState::Invalid,
         Some((status, seal)) => keys.check_seal(&input(version, status), &seal.key_id, &seal.mac),
     }

@@ -2,6 +2,7 @@
 //! controller's field manager, and none at all when nothing would change (I8).
 
 use crate::error::Error;
+use crate::version::intent::Refusal;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt as _};
@@ -19,21 +20,31 @@ pub(crate) async fn patch<K, S>(
     manager: &'static str,
 ) -> Result<Option<K>, Error>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
     S: Serialize,
 {
     let to_value = |status: &S| {
-        serde_json::to_value(status)
-            .map_err(|error| Error::Internal { attempt: "write the status", reason: error.to_string() })
+        serde_json::to_value(status).map_err(|error| Error::Internal {
+            attempt: "write the status",
+            reason: error.to_string(),
+        })
     };
     let before = before.map(to_value).transpose()?.unwrap_or(Value::Null);
     let after = to_value(after)?;
-    let Some(difference) = merge_difference(&before, &after) else { return Ok(None) };
+    let Some(difference) = merge_difference(&before, &after) else {
+        return Ok(None);
+    };
     let patch = json!({
         "metadata": { "resourceVersion": object.resource_version() },
         "status": difference,
     });
-    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(manager.to_owned()),
+        ..PatchParams::default()
+    };
     opendepot_transfer::fault::point("api.patch-status");
     let patched = api
         .patch_status(&object.name_any(), &params, &Patch::Merge(&patch))
@@ -43,12 +54,25 @@ where
     Ok(Some(patched))
 }
 
+/// Logs, once, that an object cannot be worked on until its spec changes.
+pub(crate) fn say_refused<K: Resource>(kind: &'static str, object: &K, refusal: &Refusal) {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    tracing::warn!(
+        k8s.namespace = %namespace,
+        k8s.name = %name,
+        reason = refusal.reason.as_str(),
+        "cannot publish {kind} `{namespace}/{name}`: {refusal}"
+    );
+}
+
 /// The RFC 7386 patch that turns `before` into `after`; nothing when they are equal.
 pub(crate) fn merge_difference(before: &Value, after: &Value) -> Option<Value> {
     if before == after {
         return None;
     }
-    let (Value::Object(old), Value::Object(new)) = (before, after) else { return Some(after.clone()) };
+    let (Value::Object(old), Value::Object(new)) = (before, after) else {
+        return Some(after.clone());
+    };
     let mut patch = Map::new();
     for (key, value) in new {
         match old.get(key) {
@@ -77,7 +101,10 @@ mod tests {
     fn only_what_differs_is_sent_and_what_went_is_null() {
         let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1]});
         let after = json!({"a": 1, "b": {"c": 1}, "e": [1, 2]});
-        assert_eq!(merge_difference(&before, &after), Some(json!({"b": {"d": null}, "e": [1, 2]})));
+        assert_eq!(
+            merge_difference(&before, &after),
+            Some(json!({"b": {"d": null}, "e": [1, 2]}))
+        );
         assert_eq!(merge_difference(&after, &after), None);
     }
 }

@@ -42,7 +42,10 @@ mod tests {
     fn the_first_goes_at_once_and_the_next_after_the_pause() {
         let (throttle, start) = (Throttle::default(), Instant::now());
         assert_eq!(throttle.wait("a", start), None);
-        assert_eq!(throttle.wait("a", start + PAUSE / 3), Some(PAUSE - PAUSE / 3));
+        assert_eq!(
+            throttle.wait("a", start + PAUSE / 3),
+            Some(PAUSE - PAUSE / 3)
+        );
         assert_eq!(throttle.wait("b", start + PAUSE / 3), None);
         assert_eq!(throttle.wait("a", start + PAUSE), None);
         throttle.forget("a");

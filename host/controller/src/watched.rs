@@ -15,7 +15,10 @@ pub(crate) struct Watched<K> {
 
 impl<K> Clone for Watched<K> {
     fn clone(&self) -> Self {
-        Self { meta: self.meta.clone(), kind: PhantomData }
+        Self {
+            meta: self.meta.clone(),
+            kind: PhantomData,
+        }
     }
 }
 
@@ -50,7 +53,10 @@ impl<'de, K> Deserialize<'de> for Watched<K> {
             deletion_timestamp: metadata.deletion_timestamp,
             ..ObjectMeta::default()
         };
-        Ok(Self { meta, kind: PhantomData })
+        Ok(Self {
+            meta,
+            kind: PhantomData,
+        })
     }
 }
 

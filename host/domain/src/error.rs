@@ -50,8 +50,8 @@ impl Kind {
         match self {
             Self::Invalid => None,
             Self::Busy | Self::Conflict => Some(1),
-            Self::Unavailable | Self::Internal => Some(5),
-            Self::NotFound | Self::Denied | Self::Unauthenticated | Self::Corrupt => Some(60),
+            Self::Unavailable | Self::Internal | Self::NotFound => Some(5),
+            Self::Denied | Self::Unauthenticated | Self::Corrupt => Some(60),
         }
     }
 }

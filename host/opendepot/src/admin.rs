@@ -29,7 +29,11 @@ pub(crate) struct Observer {
 }
 
 fn check(name: &'static str, is_required: bool, problem: Option<String>) -> Check {
-    Check { name, problem, is_required }
+    Check {
+        name,
+        problem,
+        is_required,
+    }
 }
 
 fn unless(is_well: bool, problem: &str) -> Option<String> {
@@ -38,34 +42,62 @@ fn unless(is_well: bool, problem: &str) -> Option<String> {
 
 impl Observer {
     fn actors(&self) -> [(&'static str, Health); 3] {
-        [("registry", self.registry.health()), ("reconciler", self.reconciler.health()), ("scanner", self.scanner.health())]
+        [
+            ("registry", self.registry.health()),
+            ("reconciler", self.reconciler.health()),
+            ("scanner", self.scanner.health()),
+        ]
     }
 
     /// A stored release must verify with an advertised key, or every provider install would fail.
     fn release_problem(&self) -> Option<String> {
         let (sums, signature) = self.registry.catalog().any_release()?;
-        let verifies = self.public_keys.iter().any(|key| key.verify(&sums, &signature).is_ok());
+        let verifies = self
+            .public_keys
+            .iter()
+            .any(|key| key.verify(&sums, &signature).is_ok());
         unless(verifies, "no advertised key verifies a stored release")
     }
 }
 
 impl Admin for Observer {
     fn live(&self) -> Vec<Check> {
-        let dead = self.actors().into_iter().find(|(name, health)| *health == Health::GivenUp && *name != "scanner");
+        let dead = self
+            .actors()
+            .into_iter()
+            .find(|(name, health)| *health == Health::GivenUp && *name != "scanner");
         vec![
-            check("actors", true, dead.map(|(name, _)| format!("actor `{name}` has given up"))),
+            check(
+                "actors",
+                true,
+                dead.map(|(name, _)| format!("actor `{name}` has given up")),
+            ),
             check(
                 "epoch-ticker",
                 true,
-                unless(self.plugins.epoch_ticker_age() < Duration::from_secs(5), "guest deadlines are not enforced"),
+                unless(
+                    self.plugins.epoch_ticker_age() < Duration::from_secs(5),
+                    "guest deadlines are not enforced",
+                ),
             ),
         ]
     }
 
     fn ready(&self) -> Vec<Check> {
         let mut checks = vec![
-            check("draining", true, unless(!self.api.is_draining(), "the process is stopping")),
-            check("index", self.serves_registry, unless(self.feed.is_synced() && self.registry.is_built(), "the first index is not built yet")),
+            check(
+                "draining",
+                true,
+                unless(!self.api.is_draining(), "the process is stopping"),
+            ),
+            check(
+                "index",
+                self.serves_registry,
+                unless(
+                    self.feed.is_synced() && self.registry.is_built(),
+                    "the first index is not built yet",
+                ),
+            ),
             check("release-verifies", true, self.release_problem()),
             check("signing-key", false, self.signing_problem.clone()),
         ];
@@ -78,23 +110,35 @@ impl Admin for Observer {
         }
         for plugin in self.plugins.describe() {
             if let PluginState::Failed(reason) = &plugin.state {
-                checks.push(check("plugin", false, Some(format!("`{}`: {reason}", plugin.name))));
+                checks.push(check(
+                    "plugin",
+                    false,
+                    Some(format!("`{}`: {reason}", plugin.name)),
+                ));
             }
         }
         checks
     }
 
     fn started(&self) -> Vec<Check> {
-        vec![check("index", self.serves_registry, unless(self.registry.is_built(), "the first index is not built yet"))]
+        vec![check(
+            "index",
+            self.serves_registry,
+            unless(self.registry.is_built(), "the first index is not built yet"),
+        )]
     }
 
     fn metrics(&self) -> String {
-        for (name, depth) in [("registry", self.registry.depth()), ("reconciler", self.reconciler.depth())] {
+        for (name, depth) in [
+            ("registry", self.registry.depth()),
+            ("reconciler", self.reconciler.depth()),
+        ] {
             metrics::gauge!("opendepot_actor_mailbox_depth", "actor" => name).set(depth as f64);
         }
         metrics::gauge!("opendepot_http_server_active_requests", "class" => "download")
             .set(self.api.num_active_downloads() as f64);
-        metrics::gauge!("opendepot_http_server_active_requests", "class" => "all").set(self.api.num_active_requests() as f64);
+        metrics::gauge!("opendepot_http_server_active_requests", "class" => "all")
+            .set(self.api.num_active_requests() as f64);
         self.telemetry.render()
     }
 
@@ -130,6 +174,11 @@ impl Admin for Observer {
 }
 
 /// The advertised keys as package documents list them.
-pub(crate) fn key_documents(keys: &[PublicKey], source_url: Option<&String>) -> Vec<SigningKeyDocument> {
-    keys.iter().map(|key| SigningKeyDocument::new(key, source_url.cloned())).collect()
+pub(crate) fn key_documents(
+    keys: &[PublicKey],
+    source_url: Option<&String>,
+) -> Vec<SigningKeyDocument> {
+    keys.iter()
+        .map(|key| SigningKeyDocument::new(key, source_url.cloned()))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! `check-config`: the effective configuration, and where each value came from.
 
-use crate::config::Settled;
+use crate::config::{Config, Settled};
+use opendepot_plugin::{HostConfig, PluginHost, PluginState};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -11,7 +12,11 @@ pub(crate) fn print(settled: &Settled) -> anyhow::Result<ExitCode> {
         writeln!(text, "{key}: {value} # {source}")?;
     }
     let config = &settled.config;
-    writeln!(text, "# settled: auth {:?}, tls {:?}", config.auth, config.tls)?;
+    writeln!(
+        text,
+        "# settled: auth {:?}, tls {:?}",
+        config.auth, config.tls
+    )?;
     let mut sections = serde_json::to_value(&config.file)?;
     if let Some(sections) = sections.as_object_mut() {
         sections.retain(|key, _| !settled.values.iter().any(|(settled, ..)| settled == key));
@@ -21,5 +26,31 @@ pub(crate) fn print(settled: &Settled) -> anyhow::Result<ExitCode> {
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    crate::say(&text)
+    crate::say(&text)?;
+    check_plugins(config)
+}
+
+/// Loads the plugins as `serve` would: their settings and grants are a part of the configuration.
+fn check_plugins(config: &Config) -> anyhow::Result<ExitCode> {
+    let builtin_dir = crate::paths::builtin_plugins()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let plugins = runtime.block_on(PluginHost::load(HostConfig {
+        entries: config.plugins.clone(),
+        builtin_dir,
+        plugin_dirs: config.plugin_dirs.clone(),
+        policy: config.plugin_policy.clone(),
+        limits: opendepot_plugin::Limits::default(),
+        filesystem_root: config.filesystem_root.clone(),
+    }))?;
+    let mut code = ExitCode::SUCCESS;
+    for plugin in plugins.describe() {
+        if let PluginState::Failed(reason) = &plugin.state {
+            eprintln!("error: plugin `{}`: {reason}", plugin.name);
+            code = ExitCode::from(crate::EXIT_USAGE);
+        }
+    }
+    Ok(code)
 }

@@ -8,7 +8,12 @@ use std::path::PathBuf;
 /// `opendepot serve --manifests DIR` publishes what the resources in DIR declare, on loopback,
 /// with no other service. Everything that it keeps is under --data-dir.
 #[derive(Debug, Parser)]
-#[command(name = "opendepot", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "opendepot",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -28,7 +33,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Token(TokenCommand),
     /// Hash every stored artifact again and compare with what its Version records.
-    Verify(VerifyArgs),
+    Verify(Box<VerifyArgs>),
     /// Print the version.
     Version,
 }
@@ -70,7 +75,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPENDEPOT_SERVE_REGISTRY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub(crate) serve_registry: Option<bool>,
     /// Folder whose subfolders are plugins; repeatable [default: DATA_DIR/plugins].
-    #[arg(long = "plugin-dir", env = "OPENDEPOT_PLUGIN_DIR", value_delimiter = ',', value_name = "DIR")]
+    #[arg(
+        long = "plugin-dir",
+        env = "OPENDEPOT_PLUGIN_DIR",
+        value_delimiter = ',',
+        value_name = "DIR"
+    )]
     pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
     /// Root of the filesystem backend [default: DATA_DIR/artifacts].
     #[arg(long, env = "OPENDEPOT_FILESYSTEM_MOUNT_PATH", value_name = "DIR")]
@@ -135,7 +145,12 @@ pub(crate) enum TokenCommand {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TokenFileArgs {
     /// The data directory, whose tokens.yaml it is.
-    #[arg(long, env = "OPENDEPOT_DATA_DIR", default_value = "./opendepot-data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "OPENDEPOT_DATA_DIR",
+        default_value = "./opendepot-data",
+        value_name = "DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// The token file itself.
     #[arg(long, value_name = "FILE")]
@@ -146,7 +161,9 @@ impl TokenFileArgs {
     /// The file named, or the data directory's.
     #[must_use]
     pub(crate) fn path(&self) -> PathBuf {
-        self.tokens_file.clone().unwrap_or_else(|| self.data_dir.join("tokens.yaml"))
+        self.tokens_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("tokens.yaml"))
     }
 }
 

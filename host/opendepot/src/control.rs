@@ -27,15 +27,22 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot replace `{}`", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot replace `{}`", path.display()));
+        }
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on `{}`", path.display()))?;
+    let listener = UnixListener::bind(path)
+        .with_context(|| format!("cannot listen on `{}`", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
 /// Answers until `shutdown`.
-pub(crate) async fn serve(listener: UnixListener, embedded: Embedded, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    embedded: Embedded,
+    shutdown: impl Future<Output = ()>,
+) {
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -49,13 +56,21 @@ pub(crate) async fn serve(listener: UnixListener, embedded: Embedded, shutdown: 
                 let service = embedded.service();
                 async move {
                     let (parts, body) = request.into_parts();
-                    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(std::io::Error::other)?;
+                    let body = Limited::new(body, MAX_BODY_BYTES)
+                        .collect()
+                        .await
+                        .map_err(std::io::Error::other)?;
                     let request = Request::from_parts(parts, Body::from(body.to_bytes()));
-                    service.oneshot(request).await.map_err(std::io::Error::other)
+                    service
+                        .oneshot(request)
+                        .await
+                        .map_err(std::io::Error::other)
                 }
             });
             let builder = auto::Builder::new(TokioExecutor::new());
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let _ = builder
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -63,7 +78,12 @@ pub(crate) async fn serve(listener: UnixListener, embedded: Embedded, shutdown: 
 /// A client of the running process; nothing when none runs.
 pub(crate) async fn client(path: &Path) -> Option<kube::Client> {
     UnixStream::connect(path).await.ok()?;
-    Some(kube::Client::new(Dialer { path: path.to_owned() }, "default"))
+    Some(kube::Client::new(
+        Dialer {
+            path: path.to_owned(),
+        },
+        "default",
+    ))
 }
 
 /// One connection a request: these commands make few.
@@ -85,13 +105,23 @@ impl Service<Request<Body>> for Dialer {
         let path = self.path.clone();
         async move {
             let stream = UnixStream::connect(&path).await?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             tokio::spawn(connection);
             let (mut parts, body) = request.into_parts();
-            parts.headers.insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
-            let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).parse()?;
+            parts.headers.insert(
+                http::header::HOST,
+                http::HeaderValue::from_static("localhost"),
+            );
+            let target = parts
+                .uri
+                .path_and_query()
+                .map_or("/", |target| target.as_str())
+                .parse()?;
             parts.uri = target;
-            Ok(sender.send_request(Request::from_parts(parts, body)).await?)
+            Ok(sender
+                .send_request(Request::from_parts(parts, body))
+                .await?)
         }
         .boxed()
     }

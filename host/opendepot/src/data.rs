@@ -26,7 +26,8 @@ impl DataDir {
     /// Creates the directory (0700) and what belongs in it.
     pub(crate) fn create(root: &Path) -> anyhow::Result<Self> {
         private_folder(root)?;
-        let root = fs::canonicalize(root).with_context(|| format!("cannot use `{}`", root.display()))?;
+        let root =
+            fs::canonicalize(root).with_context(|| format!("cannot use `{}`", root.display()))?;
         let data = Self { root };
         for folder in [data.temp(), data.root.join("signing")] {
             private_folder(&folder)?;
@@ -40,12 +41,21 @@ impl DataDir {
     /// When another process has it open, or it is damaged: then with the remedy.
     pub(crate) fn open_store(&self, watch_history: usize) -> anyhow::Result<Embedded> {
         let path = self.store();
-        let options = Options { path: Some(path.clone()), crds: opendepot_crds::all(), watch_history };
+        let options = Options {
+            path: Some(path.clone()),
+            crds: opendepot_crds::all(),
+            watch_history,
+        };
         let reason = match without_panic(|| Embedded::open(options)) {
             Some(Ok(embedded)) => return Ok(embedded),
-            Some(Err(error)) if error.kind() == Kind::Conflict || error.kind() == Kind::Invalid => return Err(error.into()),
+            Some(Err(error)) if error.kind() == Kind::Conflict || error.kind() == Kind::Invalid => {
+                return Err(error.into());
+            }
             Some(Err(error)) => error.to_string(),
-            None => format!("cannot open the embedded store `{}`: its pages do not fit each other", path.display()),
+            None => format!(
+                "cannot open the embedded store `{}`: its pages do not fit each other",
+                path.display()
+            ),
         };
         bail!(
             "{reason}; if the file is damaged, restore it from a backup, or move it away and start again: \
@@ -74,7 +84,9 @@ impl DataDir {
 
     /// Names the directory without touching it.
     pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self {
+            root: root.to_owned(),
+        }
     }
 
     pub(crate) fn store(&self) -> PathBuf {
@@ -106,7 +118,9 @@ impl DataDir {
     pub(crate) fn certificate(&self, config: &Config) -> anyhow::Result<Option<Arc<Certificate>>> {
         Ok(match &config.tls {
             TlsMode::Off => None,
-            TlsMode::Files { certificate, key } => Some(Certificate::load(certificate.clone(), key.clone())?),
+            TlsMode::Files { certificate, key } => {
+                Some(Certificate::load(certificate.clone(), key.clone())?)
+            }
             TlsMode::Development => {
                 let files = development(&self.tls())?;
                 tracing::info!(tls.ca = %files.ca.display(), "clients trust the development CA `{}`", files.ca.display());
@@ -132,13 +146,18 @@ impl DataDir {
     pub(crate) fn signing_keys(&self, config: &Config) -> anyhow::Result<SigningKeys> {
         let signing = &config.file.signing;
         let variable = |name: &str| {
-            std::env::var(format!("OPENDEPOT_PROVIDER_GPG_{name}")).ok().filter(|value| !value.trim().is_empty())
+            std::env::var(format!("OPENDEPOT_PROVIDER_GPG_{name}"))
+                .ok()
+                .filter(|value| !value.trim().is_empty())
         };
         let signer = match &signing.private_key_file {
-            Some(path) => self.from_file(path, signing.passphrase_file.as_deref()),
+            Some(path) => Self::key_of_file(path, signing.passphrase_file.as_deref()),
             None => match variable("PRIVATE_KEY_BASE64") {
                 Some(private) => {
-                    let (id, armor) = (variable("KEY_ID").unwrap_or_default(), variable("ASCII_ARMOR").unwrap_or_default());
+                    let (id, armor) = (
+                        variable("KEY_ID").unwrap_or_default(),
+                        variable("ASCII_ARMOR").unwrap_or_default(),
+                    );
                     Signer::from_original(&id, &armor, &private).map_err(|error| error.to_string())
                 }
                 None => self.generated().map_err(|error| format!("{error:#}")),
@@ -153,18 +172,32 @@ impl DataDir {
         }
         let seen = self.root.join("signing");
         for path in &signing.retired_public_key_files {
-            let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-            let key = PublicKey::parse(&bytes).with_context(|| format!("cannot use `{}`", path.display()))?;
+            let bytes =
+                fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let key = PublicKey::parse(&bytes)
+                .with_context(|| format!("cannot use `{}`", path.display()))?;
             public.push(key);
         }
         remember(&seen, &mut public)?;
-        let source_url = signing.source_url.clone().or_else(|| variable("SOURCE_URL"));
-        Ok(SigningKeys { signer: signer.map(Arc::new), public, source_url })
+        let source_url = signing
+            .source_url
+            .clone()
+            .or_else(|| variable("SOURCE_URL"));
+        Ok(SigningKeys {
+            signer: signer.map(Arc::new),
+            public,
+            source_url,
+        })
     }
 
-    fn from_file(&self, path: &Path, passphrase: Option<&Path>) -> Result<Signer, String> {
-        let read = |path: &Path| fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()));
-        let passphrase = passphrase.map(read).transpose()?.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned());
+    fn key_of_file(path: &Path, passphrase: Option<&Path>) -> Result<Signer, String> {
+        let read = |path: &Path| {
+            fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+        };
+        let passphrase = passphrase
+            .map(read)
+            .transpose()?
+            .map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned());
         Signer::load(&read(path)?, passphrase.as_deref()).map_err(|error| error.to_string())
     }
 
@@ -197,7 +230,13 @@ fn remember(folder: &Path, public: &mut Vec<PublicKey>) -> anyhow::Result<()> {
     known.sort();
     for path in known {
         match PublicKey::parse(&fs::read(&path)?) {
-            Ok(key) if public.iter().all(|other| other.fingerprint != key.fingerprint) => public.push(key),
+            Ok(key)
+                if public
+                    .iter()
+                    .all(|other| other.fingerprint != key.fingerprint) =>
+            {
+                public.push(key)
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!("ignoring `{}`: {error}", path.display()),
         }
@@ -226,7 +265,12 @@ fn private_folder(path: &Path) -> anyhow::Result<()> {
 /// Writes a file of 0600 whole: by a temporary name, then a rename.
 fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

@@ -24,9 +24,14 @@ const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let arguments = normalised(std::env::args().collect());
-    let is_server = arguments.iter().any(|argument| argument == "serve" || argument == "check-config");
-    let (arguments, refused) =
-        if is_server { config::without_refused(arguments) } else { (arguments, Vec::new()) };
+    let is_server = arguments
+        .iter()
+        .any(|argument| argument == "serve" || argument == "check-config");
+    let (arguments, refused) = if is_server {
+        config::without_refused(arguments)
+    } else {
+        (arguments, Vec::new())
+    };
     let matches = match Cli::command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => {
@@ -35,7 +40,9 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
         }
     };
-    let Ok(cli) = Cli::from_arg_matches(&matches) else { return ExitCode::from(EXIT_USAGE) };
+    let Ok(cli) = Cli::from_arg_matches(&matches) else {
+        return ExitCode::from(EXIT_USAGE);
+    };
     let sub = matches.subcommand().map(|(_, matches)| matches);
     match cli.command {
         Command::Serve(args) => match config::load(&args, sub, refused) {
@@ -50,7 +57,11 @@ fn main() -> ExitCode {
             Ok(settled) => outcome(verify::run(settled.config, args.repair)),
             Err(problems) => usage(&problems),
         },
-        Command::Crds => outcome(opendepot_crds::to_yaml().map_err(Into::into).and_then(|yaml| say(&yaml))),
+        Command::Crds => outcome(
+            opendepot_crds::to_yaml()
+                .map_err(Into::into)
+                .and_then(|yaml| say(&yaml)),
+        ),
         Command::Token(command) => outcome(tokens::run(command)),
         Command::Version => outcome(say(&format!("opendepot {}\n", env!("CARGO_PKG_VERSION")))),
     }
@@ -63,9 +74,16 @@ fn normalised(arguments: Vec<String>) -> Vec<String> {
         .map(|argument| {
             let is_go_style = argument.strip_prefix('-').is_some_and(|rest| {
                 !rest.starts_with('-')
-                    && rest.split('=').next().is_some_and(|name| name.len() > 1 && name.contains(char::is_alphabetic))
+                    && rest
+                        .split('=')
+                        .next()
+                        .is_some_and(|name| name.len() > 1 && name.contains(char::is_alphabetic))
             });
-            if is_go_style { format!("-{argument}") } else { argument }
+            if is_go_style {
+                format!("-{argument}")
+            } else {
+                argument
+            }
         })
         .collect()
 }
@@ -101,8 +119,27 @@ mod tests {
 
     #[test]
     fn one_dash_is_enough_as_in_the_original() {
-        let given = ["opendepot", "serve", "-anonymous-auth", "-tls-cert-path=x", "-h", "--dev-tls", "-"];
+        let given = [
+            "opendepot",
+            "serve",
+            "-anonymous-auth",
+            "-tls-cert-path=x",
+            "-h",
+            "--dev-tls",
+            "-",
+        ];
         let normal = normalised(given.iter().map(|text| (*text).to_owned()).collect());
-        assert_eq!(normal, ["opendepot", "serve", "--anonymous-auth", "--tls-cert-path=x", "-h", "--dev-tls", "-"]);
+        assert_eq!(
+            normal,
+            [
+                "opendepot",
+                "serve",
+                "--anonymous-auth",
+                "--tls-cert-path=x",
+                "-h",
+                "--dev-tls",
+                "-"
+            ]
+        );
     }
 }

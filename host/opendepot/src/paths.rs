@@ -10,7 +10,10 @@ use std::path::PathBuf;
 pub(crate) fn builtin_plugins() -> anyhow::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let beside = executable.parent().map(|folder| folder.join("plugins"));
-    let above = executable.parent().and_then(|folder| folder.parent()).map(|folder| folder.join("plugins"));
+    let above = executable
+        .parent()
+        .and_then(|folder| folder.parent())
+        .map(|folder| folder.join("plugins"));
     for folder in [beside, above].into_iter().flatten() {
         if folder.is_dir() {
             return Ok(folder);

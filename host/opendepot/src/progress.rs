@@ -18,7 +18,9 @@ pub(crate) fn watcher() -> Progress {
     let bars = Mutex::new(HashMap::<String, ProgressBar>::new());
     let screen = MultiProgress::new();
     Arc::new(move |id: &ArtifactId, done: u64, total: Option<u64>| {
-        let Some(total) = total.filter(|total| *total >= WORTH_SHOWING_BYTES) else { return };
+        let Some(total) = total.filter(|total| *total >= WORTH_SHOWING_BYTES) else {
+            return;
+        };
         let Ok(mut bars) = bars.lock() else { return };
         let key = id.to_string();
         if done >= total {
@@ -29,7 +31,9 @@ pub(crate) fn watcher() -> Progress {
         }
         let bar = bars.entry(key.clone()).or_insert_with(|| {
             let bar = screen.add(ProgressBar::new(total));
-            if let Ok(style) = ProgressStyle::with_template("fetching {msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec}") {
+            if let Ok(style) = ProgressStyle::with_template(
+                "fetching {msg} {bar:24} {bytes}/{total_bytes} {bytes_per_sec}",
+            ) {
                 bar.set_style(style);
             }
             bar.set_message(key);

@@ -37,14 +37,20 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let shared = Arc::clone(&runtime);
     // Arbiters find the System of this thread; everything else lives on the shared pool.
     let system = actix_rt::System::with_tokio_rt(move || shared);
-    let code = system.block_on(run(config, Arc::clone(&runtime), telemetry));
+    // The writer flushes when the last handle goes: ours, after everything has been said.
+    let code = system.block_on(run(config, Arc::clone(&runtime), Arc::clone(&telemetry)));
     if let Err(error) = &code {
         tracing::error!("cannot go on: {error:#}");
     }
+    drop(telemetry);
     code
 }
 
-async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -> anyhow::Result<ExitCode> {
+async fn run(
+    config: Config,
+    runtime: Arc<Runtime>,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install()?;
     let data = DataDir::create(&config.data_dir)?;
     let embedded = data.open_store(WATCH_HISTORY)?;
@@ -62,7 +68,11 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
     let tls = data.certificate(&config)?;
 
     let mut background = tokio::task::JoinSet::new();
-    background.spawn(control::serve(socket, embedded.clone(), ended(stopped.clone())));
+    background.spawn(control::serve(
+        socket,
+        embedded.clone(),
+        ended(stopped.clone()),
+    ));
     if let AuthMode::TokenFile(_) = &config.auth
         && let Some(tokens) = &parts.tokens
     {
@@ -78,7 +88,11 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
             upkeep.upkeep();
         }
     });
-    let (feed, registry, client) = (parts.feed.clone(), parts.registry.clone(), embedded.client("default"));
+    let (feed, registry, client) = (
+        parts.feed.clone(),
+        parts.registry.clone(),
+        embedded.client("default"),
+    );
     let namespace = config.watch_namespace.clone();
     let end = ended(stopped.clone());
     background.spawn(async move { feed.run(client, namespace.as_deref(), registry, end).await });
@@ -87,7 +101,11 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
         provider: config.controllers.contains(&ControllerKind::Provider),
         version: config.controllers.contains(&ControllerKind::Version),
     };
-    let (context, feed, ended_early) = (Arc::clone(&parts.context), parts.feed.clone(), ended(stopped.clone()));
+    let (context, feed, ended_early) = (
+        Arc::clone(&parts.context),
+        parts.feed.clone(),
+        ended(stopped.clone()),
+    );
     let stopping = stopped.clone();
     let controllers = tokio::spawn(async move {
         // The registry's index first: what is published is served before anything else is done.
@@ -97,7 +115,10 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
         }
     });
     if let Some(dir) = &config.manifests {
-        let options = manifests::Options { dir: dir.clone(), prune: config.manifests_prune };
+        let options = manifests::Options {
+            dir: dir.clone(),
+            prune: config.manifests_prune,
+        };
         let (embedded, end) = (embedded.clone(), ended(stopped.clone()));
         background.spawn(async move {
             if let Err(error) = manifests::run(embedded, options, end).await {
@@ -110,8 +131,16 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
     parts.api.report_damage_to(reports);
     let context = Arc::clone(&parts.context);
     background.spawn(async move {
-        while let Some(Damage { namespace, object_name, is_missing }) = damages.recv().await {
-            if let Err(error) = opendepot_controller::damage::mark(&context, &namespace, &object_name, is_missing).await {
+        while let Some(Damage {
+            namespace,
+            object_name,
+            is_missing,
+        }) = damages.recv().await
+        {
+            if let Err(error) =
+                opendepot_controller::damage::mark(&context, &namespace, &object_name, is_missing)
+                    .await
+            {
                 tracing::warn!("cannot mark `{namespace}/{object_name}` as damaged: {error}");
             }
         }
@@ -134,11 +163,16 @@ async fn run(config: Config, runtime: Arc<Runtime>, telemetry: Arc<Telemetry>) -
             let server = Server {
                 listener,
                 router: opendepot_api::routes::router(parts.api.clone()),
-                tls: tls.as_ref().map(|certificate| certificate.server_config()).transpose()?,
+                tls: tls
+                    .as_ref()
+                    .map(|certificate| certificate.server_config())
+                    .transpose()?,
                 limits: config.file.limits.http.clone(),
                 grace: config.download_grace.max(config.grace),
             };
-            Some(tokio::spawn(async move { server.run(ended(http_stopped)).await }))
+            Some(tokio::spawn(async move {
+                server.run(ended(http_stopped)).await
+            }))
         }
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -202,7 +236,12 @@ struct Parts {
 }
 
 impl Parts {
-    async fn build(config: &Config, data: &DataDir, embedded: &Embedded, runtime: &Arc<Runtime>) -> anyhow::Result<Self> {
+    async fn build(
+        config: &Config,
+        data: &DataDir,
+        embedded: &Embedded,
+        runtime: &Arc<Runtime>,
+    ) -> anyhow::Result<Self> {
         let keys = data.artifact_keys(config)?;
         let signing = data.signing_keys(config)?;
         let filesystem_root = config.filesystem_root.clone();
@@ -262,22 +301,38 @@ impl Parts {
         let jobs = &config.file.limits.jobs;
         let reconciler = ReconcilerHandle::start(
             arbiters.reconciler(),
-            ReconcilerOptions { workshop, num_fetches: jobs.num_fetches, num_stores: jobs.num_stores },
+            ReconcilerOptions {
+                workshop,
+                num_fetches: jobs.num_fetches,
+                num_stores: jobs.num_stores,
+            },
         );
         let scanner = ScannerHandle::start(arbiters.scanner());
         let (verifier, tokens, local_only) = match &config.auth {
             AuthMode::Anonymous { local_only } => (Verifier::Anonymous, None, *local_only),
             AuthMode::TokenFile(path) => {
                 let tokens = Arc::new(TokenFile::open(path).with_context(|| {
-                    format!("cannot use the token file `{}`; `opendepot token create` makes one", path.display())
+                    format!(
+                        "cannot use the token file `{}`; `opendepot token create` makes one",
+                        path.display()
+                    )
                 })?);
-                (Verifier::TokenFile(Arc::clone(&tokens)), Some(tokens), false)
+                (
+                    Verifier::TokenFile(Arc::clone(&tokens)),
+                    Some(tokens),
+                    false,
+                )
             }
         };
         let base = verifier.base();
         let api = ApiState::new(StateOptions {
             registry: registry.clone(),
-            access: Access::new(AccessOptions { verifier, policy, base, local_only }),
+            access: Access::new(AccessOptions {
+                verifier,
+                policy,
+                base,
+                local_only,
+            }),
             stores,
             artifact_keys: Arc::clone(&keys),
             limits: config.file.limits.http.clone(),
@@ -289,22 +344,41 @@ impl Parts {
             filesystem_root,
         });
         let signing_problem = signing.signer.as_ref().err().cloned();
-        let manifests = config.manifests.as_ref().map(std::fs::canonicalize).transpose()?;
-        let context = Arc::new(Context::new(ContextOptions {
-            client: embedded.client("default"),
-            reconciler: reconciler.clone(),
-            scanner: scanner.clone(),
-            artifact_keys: keys,
-            signer: signing.signer,
-            default_storage: config.default_storage.clone(),
-            manifests,
-            allowed_paths: config.file.sources.allowed_paths.clone(),
-            provider_registry: config.file.sources.provider_registry.url.clone(),
-            require_signature: config.file.sources.provider_registry.require_signature,
-            watch_namespace: config.watch_namespace.clone(),
-        }, feed.clone()));
+        let manifests = config
+            .manifests
+            .as_ref()
+            .map(std::fs::canonicalize)
+            .transpose()?;
+        let context = Arc::new(Context::new(
+            ContextOptions {
+                client: embedded.client("default"),
+                reconciler: reconciler.clone(),
+                scanner: scanner.clone(),
+                artifact_keys: keys,
+                signer: signing.signer,
+                default_storage: config.default_storage.clone(),
+                manifests,
+                allowed_paths: config.file.sources.allowed_paths.clone(),
+                provider_registry: config.file.sources.provider_registry.url.clone(),
+                require_signature: config.file.sources.provider_registry.require_signature,
+                watch_namespace: config.watch_namespace.clone(),
+            },
+            feed.clone(),
+        ));
         let public_keys = signing.public;
-        Ok(Self { arbiters, feed, registry, reconciler, scanner, plugins, api, context, tokens, public_keys, signing_problem })
+        Ok(Self {
+            arbiters,
+            feed,
+            registry,
+            reconciler,
+            scanner,
+            plugins,
+            api,
+            context,
+            tokens,
+            public_keys,
+            signing_problem,
+        })
     }
 
     fn observer(&self, config: &Config, telemetry: Arc<Telemetry>) -> Observer {
@@ -341,10 +415,21 @@ fn source_options(config: &Config, progress: Progress) -> anyhow::Result<SourceO
     if egress.allow.is_empty() {
         egress.allow = SOURCE_HOSTS.iter().map(|host| (*host).to_owned()).collect();
     }
-    let github_api: Url = sources.github.api_url.parse().context("`sources.github.apiUrl` is no URL")?;
-    let registry: Url = sources.provider_registry.url.parse().context("`sources.providerRegistry.url` is no URL")?;
+    let github_api: Url = sources
+        .github
+        .api_url
+        .parse()
+        .context("`sources.github.apiUrl` is no URL")?;
+    let registry: Url = sources
+        .provider_registry
+        .url
+        .parse()
+        .context("`sources.providerRegistry.url` is no URL")?;
     // What is configured as an endpoint may be reached for that purpose, also when private.
-    let policy = egress.policy()?.endpoint(&github_api)?.endpoint(&registry)?;
+    let policy = egress
+        .policy()?
+        .endpoint(&github_api)?
+        .endpoint(&registry)?;
     let limits = &config.file.limits.upstream;
     let fetcher = Fetcher::new(
         policy,
@@ -359,11 +444,17 @@ fn source_options(config: &Config, progress: Progress) -> anyhow::Result<SourceO
     let token = match &sources.github.token_file {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read `{}`", path.display()))?;
             Some(Secret::new(text.trim()))
         }
     };
-    Ok(SourceOptions { fetcher, github_api, github_token: token, progress })
+    Ok(SourceOptions {
+        fetcher,
+        github_api,
+        github_token: token,
+        progress,
+    })
 }
 
 fn plugin_limits(config: &Config) -> opendepot_plugin::Limits {
@@ -380,7 +471,9 @@ fn plugin_limits(config: &Config) -> opendepot_plugin::Limits {
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on `{address}`"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on `{address}`"))
 }
 
 /// Resolves when the channel turns true, or its sender is gone.
@@ -391,7 +484,11 @@ async fn ended(mut stop: watch::Receiver<bool>) {
 /// Resolves with the name of an essential actor that spent its restart budget.
 async fn essential_gave_up(parts: &Parts) -> &'static str {
     let gave_up = |mut health: watch::Receiver<Health>, name| async move {
-        if health.wait_for(|health| *health == Health::GivenUp).await.is_err() {
+        if health
+            .wait_for(|health| *health == Health::GivenUp)
+            .await
+            .is_err()
+        {
             std::future::pending::<()>().await;
         }
         name
@@ -410,7 +507,10 @@ struct Signals {
 
 impl Signals {
     fn install() -> anyhow::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn first(&mut self) {

@@ -59,12 +59,28 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
     .await?;
     let stores = Stores::open(StoresConfig::new(&config.filesystem_root))?;
     let api: Api<Version> = Api::all(client.clone());
-    let versions = api.list(&ListParams::default()).await.context("cannot list the versions")?.items;
+    let versions = api
+        .list(&ListParams::default())
+        .await
+        .context("cannot list the versions")?
+        .items;
     let bar = progress(&versions);
-    let verifier = Verifier { keys, plugins, stores, bar: bar.clone() };
+    let verifier = Verifier {
+        keys,
+        plugins,
+        stores,
+        bar: bar.clone(),
+    };
     let (mut num_whole, mut num_bad) = (0_usize, 0_usize);
-    for version in versions.iter().filter(|version| recorded(version).is_some()) {
-        let name = format!("{}/{}", version.namespace().unwrap_or_default(), version.name_any());
+    for version in versions
+        .iter()
+        .filter(|version| recorded(version).is_some())
+    {
+        let name = format!(
+            "{}/{}",
+            version.namespace().unwrap_or_default(),
+            version.name_any()
+        );
         let finding = verifier.look(version).await;
         let (label, must_repair) = match &finding {
             Finding::Whole => {
@@ -79,13 +95,20 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
         num_bad += 1;
         bar.suspend(|| eprintln!("{name}: {label}"));
         if repair && must_repair {
-            verifier.repair(version, &finding, &client).await.with_context(|| format!("cannot repair `{name}`"))?;
+            verifier
+                .repair(version, &finding, &client)
+                .await
+                .with_context(|| format!("cannot repair `{name}`"))?;
             bar.suspend(|| eprintln!("{name}: asked the registry to sync it again"));
         }
     }
     bar.finish_and_clear();
     crate::say(&format!("{num_whole} whole, {num_bad} not\n"))?;
-    Ok(if num_bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if num_bad == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn recorded(version: &Version) -> Option<ArtifactRecord> {
@@ -94,9 +117,15 @@ fn recorded(version: &Version) -> Option<ArtifactRecord> {
 
 /// A bar over all bytes, drawn when a terminal watches.
 fn progress(versions: &[Version]) -> ProgressBar {
-    let total = versions.iter().filter_map(recorded).map(|record| record.size).sum();
+    let total = versions
+        .iter()
+        .filter_map(recorded)
+        .map(|record| record.size)
+        .sum();
     let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template("verifying {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template(
+        "verifying {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}",
+    ) {
         bar.set_style(style);
     }
     bar
@@ -111,7 +140,9 @@ struct Verifier {
 
 impl Verifier {
     async fn look(&self, version: &Version) -> Finding {
-        let Some(record) = recorded(version) else { return Finding::Whole };
+        let Some(record) = recorded(version) else {
+            return Finding::Whole;
+        };
         if seal::check(&self.keys, version) == SealState::Invalid {
             return Finding::Unsealed;
         }
@@ -120,9 +151,17 @@ impl Verifier {
             Ok(plan) => plan,
             Err(reason) => return Finding::Unreachable(reason),
         };
-        let expected = Expected { size: record.size, sha256: record.sha256 };
+        let expected = Expected {
+            size: record.size,
+            sha256: record.sha256,
+        };
         let before = self.bar.position();
-        let result = self.stores.verify(&plan, expected, &|done| self.bar.set_position(before + done)).await;
+        let result = self
+            .stores
+            .verify(&plan, expected, &|done| {
+                self.bar.set_position(before + done)
+            })
+            .await;
         self.bar.set_position(before + record.size);
         match result {
             Ok(()) => Finding::Whole,
@@ -138,7 +177,8 @@ impl Verifier {
         record: &ArtifactRecord,
         operation: Operation,
     ) -> Result<opendepot_domain::Transfer, String> {
-        let (id, config_name) = opendepot_controller::identity(version).map_err(|refusal| refusal.to_string())?;
+        let (id, config_name) =
+            opendepot_controller::identity(version).map_err(|refusal| refusal.to_string())?;
         let artifact = Artifact {
             id,
             config_name,
@@ -147,22 +187,40 @@ impl Verifier {
             size: record.size,
             sha256: record.sha256,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        self.plugins.plan(record, &artifact, operation, now).await.map_err(|error| error.to_string())
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        self.plugins
+            .plan(record, &artifact, operation, now)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// Removes damaged bytes, so that the create-only put can succeed, and asks for a sync; an
     /// administrator's `--repair` adopts a record without our seal by syncing it anew.
-    async fn repair(&self, version: &Version, finding: &Finding, client: &kube::Client) -> anyhow::Result<()> {
+    async fn repair(
+        &self,
+        version: &Version,
+        finding: &Finding,
+        client: &kube::Client,
+    ) -> anyhow::Result<()> {
         if let (Finding::Damaged, Some(record)) = (finding, recorded(version)) {
-            let plan = self.plan(version, &record, Operation::Delete).await.map_err(anyhow::Error::msg)?;
+            let plan = self
+                .plan(version, &record, Operation::Delete)
+                .await
+                .map_err(anyhow::Error::msg)?;
             self.stores.delete(&plan).await?;
         }
-        let api: Api<Version> = Api::namespaced(client.clone(), &version.namespace().unwrap_or_default());
+        let api: Api<Version> =
+            Api::namespaced(client.clone(), &version.namespace().unwrap_or_default());
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let patch = json!({ "metadata": { "annotations": { ANNOTATION_REQUESTED_AT: opendepot_crds::rfc3339(now) } } });
-        let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
-        api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await?;
+        let params = PatchParams {
+            field_manager: Some(MANAGER_VERSION.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch(&version.name_any(), &params, &Patch::Merge(&patch))
+            .await?;
         Ok(())
     }
 }

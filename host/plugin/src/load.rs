@@ -164,6 +164,11 @@ impl<'a> Loader<'a> {
     /// Loads one candidate into its world, or notes why not.
     async fn admit(&self, loaded: &mut Loaded, candidate: Candidate) {
         let mut info = blank(&candidate.name, candidate.source.clone(), candidate.order);
+        // What is missing is the folder's plugin, whatever the entry calls it.
+        let folder = candidate.folder.file_name().and_then(|name| name.to_str());
+        let builtin = folder
+            .and_then(|name| PluginId::new(name).ok())
+            .unwrap_or_else(|| candidate.name.clone());
         let (presumed, is_builtin) = (
             candidate.presumed,
             matches!(candidate.pin, Pin::Optional(_)),
@@ -174,7 +179,7 @@ impl<'a> Loader<'a> {
                 LoadError::Read { source, .. }
                     if is_builtin && source.kind() == std::io::ErrorKind::NotFound =>
                 {
-                    LoadError::MissingBuiltin(info.name.clone())
+                    LoadError::MissingBuiltin(builtin)
                 }
                 other => other,
             };

@@ -123,9 +123,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         match find(tool) {
             Ok(Lookup::Found(found)) => {
                 let (version, path) = (&found.version, found.path.display());
-                println!("{tool:<17}{version:<10}{path}  ({})", found.how);
+                println!("{tool:<17} {version:<12} {path}  ({})", found.how);
             }
-            Ok(Lookup::Absent(reason)) => println!("{tool:<17}{:<10}{reason}", "absent"),
+            Ok(Lookup::Absent(reason)) => println!("{tool:<17} {:<12} {reason}", "absent"),
             Err(error) => {
                 eprintln!("error: {tool}: {error:#}");
                 failed.push(tool.to_string());

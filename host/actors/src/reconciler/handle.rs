@@ -1,9 +1,9 @@
 //! What controllers see of the reconciler actor.
 
+use super::ReconcilerActor;
 use super::failure::JobError;
 use super::job::{Fetched, Origin, Workshop};
 use super::messages::{EraseArtifact, FetchSource, StoreArtifact};
-use super::ReconcilerActor;
 use crate::mailbox::Mailbox;
 use crate::supervisor::{Health, RestartBudget, supervise};
 use actix_rt::ArbiterHandle;
@@ -45,21 +45,43 @@ impl ReconcilerHandle {
     /// Starts the actor on its arbiter.
     #[must_use]
     pub fn start(arbiter: ArbiterHandle, options: ReconcilerOptions) -> Self {
-        let ReconcilerOptions { workshop, num_fetches, num_stores } = options;
+        let ReconcilerOptions {
+            workshop,
+            num_fetches,
+            num_stores,
+        } = options;
         let workshop = Arc::new(workshop);
         let shared = Arc::clone(&workshop);
-        let supervised = supervise("reconciler", arbiter, RestartBudget::default(), move |exit| {
-            ReconcilerActor::new(Arc::clone(&shared), num_fetches, num_stores, exit)
-        });
-        Self { mailbox: Mailbox::new(supervised, NUM_PERMITS), workshop, probes: Arc::new(Semaphore::new(NUM_PROBES)) }
+        let supervised = supervise(
+            "reconciler",
+            arbiter,
+            RestartBudget::default(),
+            move |exit| ReconcilerActor::new(Arc::clone(&shared), num_fetches, num_stores, exit),
+        );
+        Self {
+            mailbox: Mailbox::new(supervised, NUM_PERMITS),
+            workshop,
+            probes: Arc::new(Semaphore::new(NUM_PROBES)),
+        }
     }
 
     /// Fetches and inspects a source; two requests for one source share one fetch.
     ///
     /// # Errors
     /// [`JobError`]; `Busy` means that this namespace has enough queued.
-    pub async fn fetch(&self, id: &ArtifactId, origin: Origin) -> Result<Arc<Fetched>, Arc<JobError>> {
-        self.call(FetchSource { id: id.clone(), origin }, FETCH_DEADLINE).await
+    pub async fn fetch(
+        &self,
+        id: &ArtifactId,
+        origin: Origin,
+    ) -> Result<Arc<Fetched>, Arc<JobError>> {
+        self.call(
+            FetchSource {
+                id: id.clone(),
+                origin,
+            },
+            FETCH_DEADLINE,
+        )
+        .await
     }
 
     /// Asks the storage plugin, once for a new placement, where the artifact is to live.
@@ -72,7 +94,10 @@ impl ReconcilerHandle {
         backend: Option<&str>,
         artifact: &Artifact,
     ) -> Result<ArtifactRecord, Arc<JobError>> {
-        self.workshop.locate(plugin, backend, artifact).await.map_err(Arc::new)
+        self.workshop
+            .locate(plugin, backend, artifact)
+            .await
+            .map_err(Arc::new)
     }
 
     /// Uploads fetched bytes to `record`'s place, create-only, and verifies them.
@@ -85,29 +110,50 @@ impl ReconcilerHandle {
         artifact: Artifact,
         fetched: Arc<Fetched>,
     ) -> Result<(), Arc<JobError>> {
-        self.call(StoreArtifact { record, artifact, fetched }, STORE_DEADLINE).await
+        self.call(
+            StoreArtifact {
+                record,
+                artifact,
+                fetched,
+            },
+            STORE_DEADLINE,
+        )
+        .await
     }
 
     /// Removes what is at `record`'s place; nothing there is success.
     ///
     /// # Errors
     /// [`JobError`]: anything else is "not yet".
-    pub async fn erase(&self, record: ArtifactRecord, artifact: Artifact) -> Result<(), Arc<JobError>> {
-        self.call(EraseArtifact { record, artifact }, STORE_DEADLINE).await
+    pub async fn erase(
+        &self,
+        record: ArtifactRecord,
+        artifact: Artifact,
+    ) -> Result<(), Arc<JobError>> {
+        self.call(EraseArtifact { record, artifact }, STORE_DEADLINE)
+            .await
     }
 
     /// Whether the recorded bytes are there with the recorded size.
     ///
     /// # Errors
     /// [`JobError`] when the store does not answer.
-    pub async fn probe(&self, record: ArtifactRecord, artifact: Artifact) -> Result<bool, Arc<JobError>> {
+    pub async fn probe(
+        &self,
+        record: ArtifactRecord,
+        artifact: Artifact,
+    ) -> Result<bool, Arc<JobError>> {
         // A look costs microseconds: it takes no turn of those who move bytes.
         let look = async {
             let _permit = self.probes.acquire().await;
             self.workshop.probe(&record, &artifact).await
         };
         let looked = tokio::time::timeout(PROBE_DEADLINE, look).await;
-        looked.unwrap_or(Err(JobError::Actor(crate::Error::Unavailable { actor: "reconciler" }))).map_err(Arc::new)
+        looked
+            .unwrap_or(Err(JobError::Actor(crate::Error::Unavailable {
+                actor: "reconciler",
+            })))
+            .map_err(Arc::new)
     }
 
     /// Changes of how the actor fares.

@@ -83,7 +83,11 @@ pub enum ProviderOrigin {
 impl Origin {
     /// Equal for two requests that one fetch can answer.
     pub(super) fn source_key(&self, id: &ArtifactId) -> String {
-        let platform = id.platform.as_ref().map(ToString::to_string).unwrap_or_default();
+        let platform = id
+            .platform
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         // A provider package is checked for the executable of its resource's name.
         format!("{self:?}|{}|{platform}|{}", id.version, id.name)
     }
@@ -136,6 +140,14 @@ pub struct Fetched {
     pub source: SourceIdentity,
 }
 
+impl Fetched {
+    /// The file with the bytes; it lives as long as this value.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+}
+
 /// How jobs work.
 pub struct Workshop {
     /// Finds and fetches sources.
@@ -154,21 +166,36 @@ pub struct Workshop {
 
 impl Workshop {
     /// Fetches, inspects and, for a module, repackages.
-    pub(super) async fn fetch(&self, id: &ArtifactId, origin: &Origin) -> Result<Fetched, JobError> {
+    pub(super) async fn fetch(
+        &self,
+        id: &ArtifactId,
+        origin: &Origin,
+    ) -> Result<Fetched, JobError> {
         let started = Instant::now();
         let result = match origin {
             Origin::Module { source, is_tar } => self.fetch_module(id, source, *is_tar).await,
             Origin::Provider { source } => self.fetch_provider(id, source).await,
         };
-        let outcome = result.as_ref().map_or_else(JobError::reason, |_| "Succeeded");
-        metrics::counter!("opendepot_sync_outcome_total", "stage" => "fetch", "reason" => outcome).increment(1);
+        let outcome = result
+            .as_ref()
+            .map_or_else(JobError::reason, |_| "Succeeded");
+        metrics::counter!("opendepot_sync_outcome_total", "stage" => "fetch", "reason" => outcome)
+            .increment(1);
         metrics::histogram!("opendepot_sync_stage_duration_seconds", "stage" => "fetch")
             .record(started.elapsed().as_secs_f64());
         result
     }
 
-    async fn fetch_module(&self, id: &ArtifactId, source: &ModuleOrigin, is_tar: bool) -> Result<Fetched, JobError> {
-        let taken = self.sources.module(id, source, &self.temp_dir, self.module_limits.packed_bytes).await?;
+    async fn fetch_module(
+        &self,
+        id: &ArtifactId,
+        source: &ModuleOrigin,
+        is_tar: bool,
+    ) -> Result<Fetched, JobError> {
+        let taken = self
+            .sources
+            .module(id, source, &self.temp_dir, self.module_limits.packed_bytes)
+            .await?;
         let format = if is_tar { Format::TarGz } else { Format::Zip };
         let (temp_dir, limits) = (self.temp_dir.clone(), self.module_limits);
         let subdirectory = match source {
@@ -179,10 +206,19 @@ impl Workshop {
             let mut output = new_temp(&temp_dir)?;
             let input = match &taken {
                 Taken::Folder { folder, .. } => ModuleInput::Folder(folder.path()),
-                Taken::File { file, .. } => ModuleInput::Archive { file, wrapper: Wrapper::Strip },
+                Taken::File { file, .. } => ModuleInput::Archive {
+                    file,
+                    wrapper: Wrapper::Strip,
+                },
             };
             let package = opendepot_archive::package_module(
-                &input, subdirectory.as_deref(), format, output.as_file_mut(), &temp_dir, &limits, cancel,
+                &input,
+                subdirectory.as_deref(),
+                format,
+                output.as_file_mut(),
+                &temp_dir,
+                &limits,
+                cancel,
             )?;
             let mut source = taken.into_identity();
             if source.commit.is_none() {
@@ -205,9 +241,16 @@ impl Workshop {
         .await
     }
 
-    async fn fetch_provider(&self, id: &ArtifactId, source: &ProviderOrigin) -> Result<Fetched, JobError> {
+    async fn fetch_provider(
+        &self,
+        id: &ArtifactId,
+        source: &ProviderOrigin,
+    ) -> Result<Fetched, JobError> {
         let limit = self.provider_limits.packed_bytes;
-        let found = self.sources.provider(id, source, &self.temp_dir, limit).await?;
+        let found = self
+            .sources
+            .provider(id, source, &self.temp_dir, limit)
+            .await?;
         let (limits, name): (_, ResourceName) = (self.provider_limits, id.name.clone());
         let file = found.file;
         let (file, inspection) = blocking(move |cancel| {
@@ -216,7 +259,11 @@ impl Workshop {
         })
         .await?;
         let are_protocols_assumed = found.protocols.is_empty();
-        let protocols = if are_protocols_assumed { vec!["5.0".to_owned()] } else { found.protocols };
+        let protocols = if are_protocols_assumed {
+            vec!["5.0".to_owned()]
+        } else {
+            found.protocols
+        };
         Ok(Fetched {
             file,
             sha256: found.sha256,
@@ -239,7 +286,11 @@ impl Workshop {
         backend: Option<&str>,
         artifact: &Artifact,
     ) -> Result<ArtifactRecord, JobError> {
-        let placement = self.storage.locate(plugin, backend, artifact).await.map_err(JobError::Storage)?;
+        let placement = self
+            .storage
+            .locate(plugin, backend, artifact)
+            .await
+            .map_err(JobError::Storage)?;
         Ok(ArtifactRecord {
             plugin: plugin.clone(),
             store: placement.store,
@@ -261,22 +312,35 @@ impl Workshop {
         let started = Instant::now();
         let prepare = self.plan(record, artifact, Operation::Prepare).await?;
         if !matches!(prepare, Transfer::Nothing) {
-            return Err(JobError::Unsupported("this plugin asks for a container to be created"));
+            return Err(JobError::Unsupported(
+                "this plugin asks for a container to be created",
+            ));
         }
         let plan = self.plan(record, artifact, Operation::Put).await?;
-        let expected = Expected { size: record.size, sha256: record.sha256 };
+        let expected = Expected {
+            size: record.size,
+            sha256: record.sha256,
+        };
         self.stores.put(&plan, &fetched.file, expected).await?;
         metrics::histogram!("opendepot_sync_stage_duration_seconds", "stage" => "store")
             .record(started.elapsed().as_secs_f64());
         Ok(())
     }
 
-    pub(super) async fn erase(&self, record: &ArtifactRecord, artifact: &Artifact) -> Result<(), JobError> {
+    pub(super) async fn erase(
+        &self,
+        record: &ArtifactRecord,
+        artifact: &Artifact,
+    ) -> Result<(), JobError> {
         let plan = self.plan(record, artifact, Operation::Delete).await?;
         Ok(self.stores.delete(&plan).await?)
     }
 
-    pub(super) async fn probe(&self, record: &ArtifactRecord, artifact: &Artifact) -> Result<bool, JobError> {
+    pub(super) async fn probe(
+        &self,
+        record: &ArtifactRecord,
+        artifact: &Artifact,
+    ) -> Result<bool, JobError> {
         let plan = self.plan(record, artifact, Operation::Head).await?;
         Ok(self.stores.head(&plan).await? == Some(record.size))
     }
@@ -287,8 +351,13 @@ impl Workshop {
         artifact: &Artifact,
         operation: Operation,
     ) -> Result<Transfer, JobError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        self.storage.plan(record, artifact, operation, now).await.map_err(JobError::Storage)
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        self.storage
+            .plan(record, artifact, operation, now)
+            .await
+            .map_err(JobError::Storage)
     }
 }
 
@@ -312,8 +381,13 @@ where
 
 /// A temp file that its guard removes.
 pub(super) fn new_temp(folder: &Path) -> Result<NamedTempFile, JobError> {
-    let temp = tempfile::Builder::new().prefix("fetch-").tempfile_in(folder);
-    temp.map_err(|source| JobError::Io { attempt: "create a temporary file", source })
+    let temp = tempfile::Builder::new()
+        .prefix("fetch-")
+        .tempfile_in(folder);
+    temp.map_err(|source| JobError::Io {
+        attempt: "create a temporary file",
+        source,
+    })
 }
 
 /// Copies a file into a temp file of ours, hashing as it goes; the one pass over the packed bytes.
@@ -324,20 +398,28 @@ pub(super) async fn copy_in(
 ) -> Result<(TempPath, Sha256, u64), JobError> {
     blocking(move |cancel| {
         use std::io::{Read as _, Write as _};
-        let io = |source| JobError::Io { attempt: "read the source", source };
+        let io = |source| JobError::Io {
+            attempt: "read the source",
+            source,
+        };
         let mut output = new_temp(&folder)?;
         let mut hasher = sha2::Sha256::new();
         let mut buffer = vec![0; 256 * 1024];
         let mut size = 0_u64;
         loop {
             let count = from.read(&mut buffer).map_err(io)?;
-            let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else { break };
+            let Some(chunk) = buffer.get(..count).filter(|chunk| !chunk.is_empty()) else {
+                break;
+            };
             size += count as u64;
             if size > limit || cancel.is_cancelled() {
                 return Err(JobError::TooLarge { limit });
             }
             hasher.update(chunk);
-            output.write_all(chunk).map_err(|source| JobError::Io { attempt: "write a temporary file", source })?;
+            output.write_all(chunk).map_err(|source| JobError::Io {
+                attempt: "write a temporary file",
+                source,
+            })?;
         }
         Ok((output.into_temp_path(), Sha256::finish(hasher), size))
     })

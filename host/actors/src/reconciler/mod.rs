@@ -10,13 +10,16 @@ mod messages;
 mod source;
 mod state;
 
-pub use handle::{ReconcilerHandle, ReconcilerOptions};
 pub use failure::JobError;
+pub use handle::{ReconcilerHandle, ReconcilerOptions};
 pub use job::{Fetched, ModuleOrigin, Origin, ProviderOrigin, SourceIdentity, Workshop};
 pub use source::{Progress, SourceOptions, Sources};
 
 use crate::supervisor::ExitGuard;
-use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture, WrapFuture as _};
+use actix::{
+    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture,
+    WrapFuture as _,
+};
 use futures::FutureExt as _;
 use futures::future::{Shared, WeakShared};
 use messages::{EraseArtifact, FetchSource, StoreArtifact};
@@ -49,7 +52,12 @@ pub(crate) struct ReconcilerActor {
 }
 
 impl ReconcilerActor {
-    fn new(workshop: Arc<Workshop>, num_fetches: usize, num_stores: usize, exit: ExitGuard) -> Self {
+    fn new(
+        workshop: Arc<Workshop>,
+        num_fetches: usize,
+        num_stores: usize,
+        exit: ExitGuard,
+    ) -> Self {
         Self {
             workshop,
             fetches: Admission::new(num_fetches, NUM_WAITING),
@@ -67,7 +75,13 @@ impl ReconcilerActor {
     }
 
     /// Admits `work`; the reply comes when it has run, or at once when it cannot even queue.
-    fn admit<T, F>(&mut self, ctx: &mut Context<Self>, lane: Lane, namespace: &Namespace, work: F) -> Reply<T>
+    fn admit<T, F>(
+        &mut self,
+        ctx: &mut Context<Self>,
+        lane: Lane,
+        namespace: &Namespace,
+        work: F,
+    ) -> Reply<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Arc<JobError>>> + Send + 'static,
@@ -93,7 +107,8 @@ impl ReconcilerActor {
                 actor.start(ctx, lane, next);
             }
             let waiting = actor.fetches.num_waiting() + actor.stores.num_waiting();
-            metrics::gauge!("opendepot_actor_mailbox_depth", "actor" => "reconciler").set(waiting as f64);
+            metrics::gauge!("opendepot_actor_mailbox_depth", "actor" => "reconciler")
+                .set(waiting as f64);
         });
         ctx.spawn(done);
     }
@@ -109,7 +124,12 @@ impl<T: Send + 'static> Reply<T> {
         match self {
             Self::Busy => std::future::ready(Err(Arc::new(JobError::Busy))).boxed(),
             // A job that panicked dropped its sender.
-            Self::Later(receiver) => async { receiver.await.unwrap_or_else(|_| Err(Arc::new(JobError::Panicked))) }.boxed(),
+            Self::Later(receiver) => async {
+                receiver
+                    .await
+                    .unwrap_or_else(|_| Err(Arc::new(JobError::Panicked)))
+            }
+            .boxed(),
         }
     }
 }
@@ -129,7 +149,13 @@ impl Handler<FetchSource> for ReconcilerActor {
         }
         let workshop = Arc::clone(&self.workshop);
         let namespace = message.namespace().clone();
-        let work = async move { workshop.fetch(&message.id, &message.origin).await.map(Arc::new).map_err(Arc::new) };
+        let work = async move {
+            workshop
+                .fetch(&message.id, &message.origin)
+                .await
+                .map(Arc::new)
+                .map_err(Arc::new)
+        };
         let reply = self.admit(ctx, Lane::Fetch, &namespace, work);
         let is_busy = matches!(reply, Reply::Busy);
         let shared: Shared<_> = reply.into_future().shared();
@@ -147,8 +173,15 @@ impl Handler<StoreArtifact> for ReconcilerActor {
         let workshop = Arc::clone(&self.workshop);
         let namespace = message.artifact.id.namespace.clone();
         let work = async move {
-            let StoreArtifact { record, artifact, fetched } = message;
-            workshop.store(&record, &artifact, &fetched).await.map_err(Arc::new)
+            let StoreArtifact {
+                record,
+                artifact,
+                fetched,
+            } = message;
+            workshop
+                .store(&record, &artifact, &fetched)
+                .await
+                .map_err(Arc::new)
         };
         self.admit(ctx, Lane::Store, &namespace, work).into_future()
     }
@@ -160,7 +193,12 @@ impl Handler<EraseArtifact> for ReconcilerActor {
     fn handle(&mut self, message: EraseArtifact, ctx: &mut Self::Context) -> Self::Result {
         let workshop = Arc::clone(&self.workshop);
         let namespace = message.artifact.id.namespace.clone();
-        let work = async move { workshop.erase(&message.record, &message.artifact).await.map_err(Arc::new) };
+        let work = async move {
+            workshop
+                .erase(&message.record, &message.artifact)
+                .await
+                .map_err(Arc::new)
+        };
         self.admit(ctx, Lane::Store, &namespace, work).into_future()
     }
 }

@@ -5,8 +5,8 @@ use super::job::{ModuleOrigin, ProviderOrigin, SourceIdentity, copy_in};
 use opendepot_domain::{ArtifactId, Platform, Sha256};
 use opendepot_transfer::{Fetcher, Secret};
 use opendepot_upstream::{
-    ArchiveFormat, Error, Github, ModuleFolder, ProviderAddress, ProviderRegistry, ReleaseFolder, Repository, Trust,
-    fetch_module, fetch_package,
+    ArchiveFormat, Error, Github, ModuleFolder, ProviderAddress, ProviderRegistry, ReleaseFolder,
+    Repository, Trust, fetch_module, fetch_package,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,9 +38,15 @@ pub struct Sources {
 /// A module's source, taken.
 pub(super) enum Taken {
     /// A folder, held open.
-    Folder { folder: ModuleFolder, identity: SourceIdentity },
+    Folder {
+        folder: ModuleFolder,
+        identity: SourceIdentity,
+    },
     /// An archive.
-    File { file: TempPath, identity: SourceIdentity },
+    File {
+        file: TempPath,
+        identity: SourceIdentity,
+    },
 }
 
 impl Taken {
@@ -66,9 +72,18 @@ impl Sources {
     /// # Errors
     /// [`JobError::Source`] when the GitHub API's address cannot be one.
     pub fn new(options: SourceOptions) -> Result<Self, JobError> {
-        let SourceOptions { fetcher, github_api, github_token, progress } = options;
+        let SourceOptions {
+            fetcher,
+            github_api,
+            github_token,
+            progress,
+        } = options;
         let github = Github::new(fetcher.clone(), &github_api, github_token)?;
-        Ok(Self { fetcher, github, progress })
+        Ok(Self {
+            fetcher,
+            github,
+            progress,
+        })
     }
 
     /// Takes a module's source.
@@ -85,17 +100,26 @@ impl Sources {
                 let folder = blocking(move || Ok(ModuleFolder::open(&root, &beneath)?)).await?;
                 let identity = SourceIdentity {
                     url: Some(path.clone()),
-                    verification: "a folder of this machine: there is nothing to verify it against".to_owned(),
+                    verification: "a folder of this machine: there is nothing to verify it against"
+                        .to_owned(),
                     ..SourceIdentity::default()
                 };
                 Ok(Taken::Folder { folder, identity })
             }
-            ModuleOrigin::Github { owner, repository, tag_prefix, .. } => {
+            ModuleOrigin::Github {
+                owner,
+                repository,
+                tag_prefix,
+                ..
+            } => {
                 let repository = Repository::new(owner, repository).map_err(Error::from)?;
-                let origin =
-                    self.github.resolve(&repository, tag_prefix, &id.version, ArchiveFormat::TarGz).await?;
+                let origin = self
+                    .github
+                    .resolve(&repository, tag_prefix, &id.version, ArchiveFormat::TarGz)
+                    .await?;
                 let progress = |done, total| (self.progress)(id, done, total);
-                let downloaded = fetch_module(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
+                let downloaded =
+                    fetch_module(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
                 let identity = SourceIdentity {
                     url: Some(origin.url()),
                     commit: Some(origin.commit),
@@ -106,7 +130,10 @@ impl Sources {
                     is_verified: true,
                     verification: "the archive is the tag's commit, over TLS".to_owned(),
                 };
-                Ok(Taken::File { file: downloaded.file.into_temp_path(), identity })
+                Ok(Taken::File {
+                    file: downloaded.file.into_temp_path(),
+                    identity,
+                })
             }
         }
     }
@@ -119,23 +146,43 @@ impl Sources {
         temp_dir: &Path,
         limit: u64,
     ) -> Result<FoundProvider, JobError> {
-        let platform = id.platform.as_ref().ok_or(JobError::Unsupported("a provider without a platform"))?;
+        let platform = id
+            .platform
+            .as_ref()
+            .ok_or(JobError::Unsupported("a provider without a platform"))?;
         match source {
-            ProviderOrigin::Folder { root, path } => local(id, platform, root.clone(), path, temp_dir, limit).await,
-            ProviderOrigin::Registry { base_url, namespace, name, key_ids, allow_unsigned } => {
-                let trust = Trust { key_ids: key_ids.clone(), allow_unsigned: *allow_unsigned };
+            ProviderOrigin::Folder { root, path } => {
+                local(id, platform, root.clone(), path, temp_dir, limit).await
+            }
+            ProviderOrigin::Registry {
+                base_url,
+                namespace,
+                name,
+                key_ids,
+                allow_unsigned,
+            } => {
+                let trust = Trust {
+                    key_ids: key_ids.clone(),
+                    allow_unsigned: *allow_unsigned,
+                };
                 let address = ProviderAddress::new(namespace, name).map_err(Error::from)?;
-                let base: Url = base_url.parse().map_err(|_| JobError::Unsupported("a registry without an address"))?;
+                let base: Url = base_url
+                    .parse()
+                    .map_err(|_| JobError::Unsupported("a registry without an address"))?;
                 let registry = ProviderRegistry::discover(&self.fetcher, &base).await?;
-                let origin = registry.package(&address, &id.version, platform, &trust).await?;
+                let origin = registry
+                    .package(&address, &id.version, platform, &trust)
+                    .await?;
                 let progress = |done, total| (self.progress)(id, done, total);
-                let downloaded = fetch_package(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
+                let downloaded =
+                    fetch_package(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
                 let identity = SourceIdentity {
                     url: Some(origin.url()),
                     upstream_sha256: Some(downloaded.sha256),
                     signing_key: origin.signed_by,
                     is_verified: false,
-                    verification: "the release carries no signature, as the configuration allows".to_owned(),
+                    verification: "the release carries no signature, as the configuration allows"
+                        .to_owned(),
                     ..SourceIdentity::default()
                 };
                 Ok(FoundProvider {
@@ -159,14 +206,28 @@ async fn local(
     temp_dir: &Path,
     limit: u64,
 ) -> Result<FoundProvider, JobError> {
-    let (name, version, platform, beneath) = (id.name.clone(), id.version.clone(), platform.clone(), path.to_owned());
-    let package =
-        blocking(move || Ok(ReleaseFolder::open(&root, &beneath)?.package(&name, &version, &platform)?)).await?;
-    let from = package.file.try_clone().map_err(|source| JobError::Io { attempt: "read the source", source })?;
+    let (name, version, platform, beneath) = (
+        id.name.clone(),
+        id.version.clone(),
+        platform.clone(),
+        path.to_owned(),
+    );
+    let package = blocking(move || {
+        Ok(ReleaseFolder::open(&root, &beneath)?.package(&name, &version, &platform)?)
+    })
+    .await?;
+    let from = package.file.try_clone().map_err(|source| JobError::Io {
+        attempt: "read the source",
+        source,
+    })?;
     let (file, sha256, size) = copy_in(from, temp_dir.to_owned(), limit).await?;
     package.verify(&sha256)?;
     let has_sums = package.sha256.is_some();
-    let verification = if has_sums { "the package is as SHA256SUMS lists it" } else { "the folder has no SHA256SUMS" };
+    let verification = if has_sums {
+        "the package is as SHA256SUMS lists it"
+    } else {
+        "the folder has no SHA256SUMS"
+    };
     let identity = SourceIdentity {
         url: Some(format!("{path}/{}", package.file_name)),
         upstream_sha256: Some(sha256),
@@ -174,7 +235,13 @@ async fn local(
         verification: verification.to_owned(),
         ..SourceIdentity::default()
     };
-    Ok(FoundProvider { file, sha256, size, protocols: package.protocols, identity })
+    Ok(FoundProvider {
+        file,
+        sha256,
+        size,
+        protocols: package.protocols,
+        identity,
+    })
 }
 
 async fn blocking<T, F>(work: F) -> Result<T, JobError>
@@ -182,5 +249,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, JobError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(JobError::Panicked))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(JobError::Panicked))
 }

@@ -26,7 +26,12 @@ pub(super) struct Admission<J> {
 
 impl<J> Admission<J> {
     pub(super) fn new(num_permits: usize, num_waiting_per_namespace: usize) -> Self {
-        Self { num_free: num_permits, num_waiting_per_namespace, waiting: HashMap::new(), turns: VecDeque::new() }
+        Self {
+            num_free: num_permits,
+            num_waiting_per_namespace,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+        }
     }
 
     pub(super) fn request(&mut self, namespace: &Namespace, job: J) -> Admitted<J> {
@@ -48,7 +53,9 @@ impl<J> Admission<J> {
     /// Returns a permit; the next job in turn, if any, holds it from now on.
     pub(super) fn release(&mut self) -> Option<J> {
         while let Some(namespace) = self.turns.pop_front() {
-            let Some(queue) = self.waiting.get_mut(&namespace) else { continue };
+            let Some(queue) = self.waiting.get_mut(&namespace) else {
+                continue;
+            };
             let job = queue.pop_front();
             if queue.is_empty() {
                 self.waiting.remove(&namespace);

@@ -102,7 +102,9 @@ impl ServedRelease {
     /// The package for one platform.
     #[must_use]
     pub fn package(&self, os: &str, arch: &str) -> Option<&Package> {
-        self.packages.iter().find(|package| package.platform.os() == os && package.platform.arch() == arch)
+        self.packages
+            .iter()
+            .find(|package| package.platform.os() == os && package.platform.arch() == arch)
     }
 }
 
@@ -144,7 +146,11 @@ impl<R> Inputs<R> {
     pub(super) fn are(&self, resource: &Arc<R>, versions: &[Arc<VersionResource>]) -> bool {
         Arc::ptr_eq(&self.resource, resource)
             && self.versions.len() == versions.len()
-            && self.versions.iter().zip(versions).all(|(a, b)| Arc::ptr_eq(a, b))
+            && self
+                .versions
+                .iter()
+                .zip(versions)
+                .all(|(a, b)| Arc::ptr_eq(a, b))
     }
 }
 
@@ -211,7 +217,12 @@ impl Catalog {
             .values()
             .flat_map(HashMap::values)
             .flat_map(|entry| entry.by_version.values())
-            .map(|version| version.releases.first().map_or(0, |release| release.packages.len()))
+            .map(|version| {
+                version
+                    .releases
+                    .first()
+                    .map_or(0, |release| release.packages.len())
+            })
             .sum();
         (modules, providers, self.by_backend_path.len() + packages)
     }
@@ -230,6 +241,15 @@ impl Catalog {
 
 /// The key of a provider package among [`Catalog::gone`].
 #[must_use]
-pub fn package_key(namespace: &str, provider_type: &str, version: &Version, os: &str, arch: &str) -> String {
-    format!("provider/{namespace}/{provider_type}/{}/{os}/{arch}", version.release_key())
+pub fn package_key(
+    namespace: &str,
+    provider_type: &str,
+    version: &Version,
+    os: &str,
+    arch: &str,
+) -> String {
+    format!(
+        "provider/{namespace}/{provider_type}/{}/{os}/{arch}",
+        version.release_key()
+    )
 }

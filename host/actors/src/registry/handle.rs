@@ -1,10 +1,10 @@
 //! What the rest of the host sees of the registry actor.
 
+use super::RegistryActor;
 use super::catalog::{Catalog, ModuleVersion, Package};
 use super::messages::{CatalogChanged, PlanRead};
 use super::render::RenderContext;
 use super::resource::CatalogSource;
-use super::RegistryActor;
 use crate::Error;
 use crate::mailbox::Mailbox;
 use crate::supervisor::{Health, RestartBudget, supervise};
@@ -49,15 +49,28 @@ impl RegistryHandle {
     #[must_use]
     pub fn start(arbiter: ArbiterHandle, options: RegistryOptions) -> Self {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
-        let RegistryOptions { source, storage, context, num_cached_plans } = options;
+        let RegistryOptions {
+            source,
+            storage,
+            context,
+            num_cached_plans,
+        } = options;
         let shared = Arc::clone(&catalog);
         let supervised = supervise("registry", arbiter, RestartBudget::default(), move |exit| {
-            RegistryActor::new(Arc::clone(&shared), Arc::clone(&source), Arc::clone(&storage), exit)
+            RegistryActor::new(
+                Arc::clone(&shared),
+                Arc::clone(&source),
+                Arc::clone(&storage),
+                exit,
+            )
         });
         Self {
             catalog,
             context: Arc::new(context),
-            plans: Cache::builder().max_capacity(num_cached_plans).time_to_live(Duration::from_secs(300)).build(),
+            plans: Cache::builder()
+                .max_capacity(num_cached_plans)
+                .time_to_live(Duration::from_secs(300))
+                .build(),
             changes: Mailbox::new(supervised.clone(), 4),
             mailbox: Mailbox::new(supervised, NUM_PERMITS),
         }
@@ -108,7 +121,12 @@ impl RegistryHandle {
     /// Tells the actor that facts changed, again until it has heard it. A restarted actor
     /// rebuilds from a fresh list anyway.
     pub async fn catalog_changed(&self) {
-        while self.changes.call(CatalogChanged, Duration::from_secs(5)).await.is_err() {
+        while self
+            .changes
+            .call(CatalogChanged, Duration::from_secs(5))
+            .await
+            .is_err()
+        {
             if matches!(self.health(), Health::GivenUp | Health::Stopped) {
                 return;
             }
@@ -120,16 +138,26 @@ impl RegistryHandle {
     ///
     /// # Errors
     /// [`Error`] of the storage plugin, or of the actor.
-    pub async fn plan_module(&self, version: &ModuleVersion, now: u64) -> Result<Arc<Transfer>, Arc<Error>> {
-        self.plan(&version.id, &version.config_name, &version.record, now).await
+    pub async fn plan_module(
+        &self,
+        version: &ModuleVersion,
+        now: u64,
+    ) -> Result<Arc<Transfer>, Arc<Error>> {
+        self.plan(&version.id, &version.config_name, &version.record, now)
+            .await
     }
 
     /// The plan to read a provider package's bytes.
     ///
     /// # Errors
     /// [`Error`] of the storage plugin, or of the actor.
-    pub async fn plan_package(&self, package: &Package, now: u64) -> Result<Arc<Transfer>, Arc<Error>> {
-        self.plan(&package.id, &package.config_name, &package.record, now).await
+    pub async fn plan_package(
+        &self,
+        package: &Package,
+        now: u64,
+    ) -> Result<Arc<Transfer>, Arc<Error>> {
+        self.plan(&package.id, &package.config_name, &package.record, now)
+            .await
     }
 
     async fn plan(
@@ -152,8 +180,17 @@ impl RegistryHandle {
             size: record.size,
             sha256: record.sha256,
         };
-        let message = PlanRead { key, record: record.clone(), artifact, now };
-        let plan = self.mailbox.call(message, PLAN_DEADLINE).await.map_err(Arc::new)??;
+        let message = PlanRead {
+            key,
+            record: record.clone(),
+            artifact,
+            now,
+        };
+        let plan = self
+            .mailbox
+            .call(message, PLAN_DEADLINE)
+            .await
+            .map_err(Arc::new)??;
         if !matches!(*plan, Transfer::Signed(_)) {
             self.plans.insert(key, Arc::clone(&plan));
         }

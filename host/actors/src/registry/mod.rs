@@ -8,8 +8,8 @@ mod resource;
 mod state;
 
 pub use catalog::{
-    Catalog, Document, Gone, ModuleEntry, ModuleVersion, Package, ProviderEntry, ProviderVersion, ServedRelease,
-    package_key,
+    Catalog, Document, Gone, ModuleEntry, ModuleVersion, Package, ProviderEntry, ProviderVersion,
+    ServedRelease, package_key,
 };
 pub use handle::{RegistryHandle, RegistryOptions};
 pub use render::{RenderContext, SigningKeyDocument};
@@ -17,7 +17,10 @@ pub use resource::{CatalogSource, ModuleResource, ProviderResource, Snapshot, Ve
 
 use crate::Error;
 use crate::supervisor::ExitGuard;
-use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture, WrapFuture as _};
+use actix::{
+    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, ResponseFuture,
+    WrapFuture as _,
+};
 use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use futures::future::{Shared, WeakShared};
@@ -62,7 +65,14 @@ impl RegistryActor {
         storage: Arc<dyn StorageDecisions>,
         exit: ExitGuard,
     ) -> Self {
-        Self { catalog, source, storage, phase: Phase::Idle, plans: HashMap::new(), _exit: exit }
+        Self {
+            catalog,
+            source,
+            storage,
+            phase: Phase::Idle,
+            plans: HashMap::new(),
+            _exit: exit,
+        }
     }
 
     fn gather(&mut self, ctx: &mut Context<Self>, pause: Duration) {
@@ -99,7 +109,9 @@ impl Handler<Rebuild> for RegistryActor {
         self.phase = Phase::Building;
         let (catalog, source) = (Arc::clone(&self.catalog), Arc::clone(&self.source));
         let work = tokio::task::spawn_blocking(move || {
-            let Some(snapshot) = source.snapshot() else { return };
+            let Some(snapshot) = source.snapshot() else {
+                return;
+            };
             let next = state::build(&catalog.load(), snapshot, unix_now());
             let (modules, providers, versions) = next.counts();
             metrics::gauge!("opendepot_index_objects", "kind" => "module").set(modules as f64);
@@ -143,13 +155,21 @@ impl Handler<PlanRead> for RegistryActor {
         let storage = Arc::clone(&self.storage);
         let work = tokio::spawn(async move {
             storage
-                .plan(&message.record, &message.artifact, Operation::Get, message.now)
+                .plan(
+                    &message.record,
+                    &message.artifact,
+                    Operation::Get,
+                    message.now,
+                )
                 .await
                 .map(Arc::new)
                 .map_err(|error| Arc::new(Error::Storage(error)))
         });
-        let plan: BoxFuture<'static, PlanResult> =
-            async { work.await.unwrap_or_else(|_| Err(Arc::new(Error::Unavailable { actor: "registry" }))) }.boxed();
+        let plan: BoxFuture<'static, PlanResult> = async {
+            work.await
+                .unwrap_or_else(|_| Err(Arc::new(Error::Unavailable { actor: "registry" })))
+        }
+        .boxed();
         let plan: Shared<_> = plan.shared();
         if let Some(weak) = plan.downgrade() {
             self.plans.insert(key, weak);
@@ -159,5 +179,7 @@ impl Handler<PlanRead> for RegistryActor {
 }
 
 fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }

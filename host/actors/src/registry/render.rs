@@ -32,7 +32,11 @@ impl SigningKeyDocument {
     /// Describes a key.
     #[must_use]
     pub fn new(key: &PublicKey, source_url: Option<String>) -> Self {
-        Self { key_id: key.key_id.clone(), ascii_armor: key.ascii_armor.clone(), source_url }
+        Self {
+            key_id: key.key_id.clone(),
+            ascii_armor: key.ascii_armor.clone(),
+            source_url,
+        }
     }
 }
 
@@ -64,8 +68,13 @@ struct VersionOnly<'a> {
 
 /// The version list of a module; `versions` is in descending order.
 pub(super) fn module_versions(versions: &[&Version]) -> Document {
-    let versions = versions.iter().map(|version| VersionOnly { version }).collect();
-    document(&ModuleVersions { modules: [ModuleVersionList { versions }] })
+    let versions = versions
+        .iter()
+        .map(|version| VersionOnly { version })
+        .collect();
+    document(&ModuleVersions {
+        modules: [ModuleVersionList { versions }],
+    })
 }
 
 #[derive(Serialize)]
@@ -89,10 +98,17 @@ struct PlatformItem<'a> {
 }
 
 /// The version list of a provider; `versions` is in descending order.
-pub(super) fn provider_versions(versions: &[Arc<ProviderVersion>], deprecated: &[(Version, String)]) -> Document {
+pub(super) fn provider_versions(
+    versions: &[Arc<ProviderVersion>],
+    deprecated: &[(Version, String)],
+) -> Document {
     let warnings = deprecated
         .iter()
-        .filter(|(version, _)| versions.iter().any(|served| served.version.is_same_release(version)))
+        .filter(|(version, _)| {
+            versions
+                .iter()
+                .any(|served| served.version.is_same_release(version))
+        })
         .map(|(version, reason)| format!("version {version} is deprecated: {reason}"))
         .collect();
     let versions = versions
@@ -106,7 +122,10 @@ pub(super) fn provider_versions(versions: &[Arc<ProviderVersion>], deprecated: &
                 .map(|release| release.packages.as_slice())
                 .unwrap_or_default()
                 .iter()
-                .map(|package| PlatformItem { os: package.platform.os(), arch: package.platform.arch() })
+                .map(|package| PlatformItem {
+                    os: package.platform.os(),
+                    arch: package.platform.arch(),
+                })
                 .collect(),
         })
         .collect();
@@ -165,7 +184,10 @@ impl Package {
             return document.body.clone();
         }
         let body = self.render(version, release, context, expires);
-        self.document.store(Some(Arc::new(WindowDocument { expires, body: body.clone() })));
+        self.document.store(Some(Arc::new(WindowDocument {
+            expires,
+            body: body.clone(),
+        })));
         body
     }
 
@@ -180,8 +202,17 @@ impl Package {
         let id = &self.id;
         let (os, arch) = (self.platform.os(), self.platform.arch());
         let mint = |purpose, sha256| {
-            let capability = Capability { purpose, id, release: &release.id, sha256, expires };
-            format!("expires={expires}&signature={}", context.artifact_keys.mint(&capability))
+            let capability = Capability {
+                purpose,
+                id,
+                release: &release.id,
+                sha256,
+                expires,
+            };
+            format!(
+                "expires={expires}&signature={}",
+                context.artifact_keys.mint(&capability)
+            )
         };
         let address = format!("{}/{}/{}", id.namespace, id.name, version.version);
         let download = mint(Purpose::Archive, &self.record.sha256);
@@ -192,13 +223,19 @@ impl Package {
             os,
             arch,
             filename: &self.file_name,
-            download_url: format!("{base}/opendepot/providers/v1/download/{address}?os={os}&arch={arch}&{download}"),
-            shasums_url: format!("{base}/opendepot/providers/v1/{address}/SHA256SUMS/{os}/{arch}?{sums}"),
+            download_url: format!(
+                "{base}/opendepot/providers/v1/download/{address}?os={os}&arch={arch}&{download}"
+            ),
+            shasums_url: format!(
+                "{base}/opendepot/providers/v1/{address}/SHA256SUMS/{os}/{arch}?{sums}"
+            ),
             shasums_signature_url: format!(
                 "{base}/opendepot/providers/v1/{address}/SHA256SUMS.sig/{os}/{arch}?{signature}"
             ),
             shasum: self.record.sha256.to_string(),
-            signing_keys: SigningKeys { gpg_public_keys: ordered_keys(&context.signing_keys, &release.key_id) },
+            signing_keys: SigningKeys {
+                gpg_public_keys: ordered_keys(&context.signing_keys, &release.key_id),
+            },
             packages: packages(release),
         };
         Bytes::from(serde_json::to_vec(&document).unwrap_or_default())
@@ -207,14 +244,20 @@ impl Package {
 
 /// The release's key first: clients try keys in order (protocols.md 1.5).
 fn ordered_keys<'a>(keys: &'a [SigningKeyDocument], key_id: &str) -> Vec<&'a SigningKeyDocument> {
-    let (first, rest): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key_id.eq_ignore_ascii_case(key_id));
+    let (first, rest): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .partition(|key| key.key_id.eq_ignore_ascii_case(key_id));
     first.into_iter().chain(rest).collect()
 }
 
 /// All platforms, or nothing when two have the same archive: an OpenTofu client panics on that
 /// (protocols.md 1.11).
 fn packages(release: &ServedRelease) -> Option<BTreeMap<String, PackageItem<'_>>> {
-    let mut digests: Vec<_> = release.packages.iter().map(|package| package.record.sha256).collect();
+    let mut digests: Vec<_> = release
+        .packages
+        .iter()
+        .map(|package| package.record.sha256)
+        .collect();
     digests.sort_unstable();
     digests.dedup();
     if digests.len() != release.packages.len() {
@@ -224,19 +267,31 @@ fn packages(release: &ServedRelease) -> Option<BTreeMap<String, PackageItem<'_>>
     for package in &release.packages {
         let zip = HashText::Zip(format!("zh:{}", package.record.sha256));
         let hashes = [zip, HashText::Directory(&package.h1)];
-        items.insert(package.platform.to_string(), PackageItem { hashes, package_size: package.record.size });
+        items.insert(
+            package.platform.to_string(),
+            PackageItem {
+                hashes,
+                package_size: package.record.size,
+            },
+        );
     }
     Some(items)
 }
 
 /// The value of `archive` that go-getter needs for this record.
 pub(super) fn archive_parameter(version: &VersionResource) -> &'static str {
-    if version.record.file_name.as_str().ends_with(".zip") { "zip" } else { "tar.gz" }
+    if version.record.file_name.as_str().ends_with(".zip") {
+        "zip"
+    } else {
+        "tar.gz"
+    }
 }
 
 fn document(body: &impl Serialize) -> Document {
     let plain = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
-    let gzip = (plain.len() >= GZIP_FLOOR_BYTES).then(|| compress(&plain)).flatten();
+    let gzip = (plain.len() >= GZIP_FLOOR_BYTES)
+        .then(|| compress(&plain))
+        .flatten();
     Document { plain, gzip }
 }
 

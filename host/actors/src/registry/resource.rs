@@ -1,6 +1,8 @@
 //! What the registry actor is fed: published facts, already checked against their seals.
 
-use opendepot_domain::{ArtifactId, ArtifactRecord, ConfigName, H1, Namespace, Release, ResourceName, Version};
+use opendepot_domain::{
+    ArtifactId, ArtifactRecord, ConfigName, H1, Namespace, Release, ResourceName, Version,
+};
 use std::sync::Arc;
 
 /// A Module resource, as far as serving cares.

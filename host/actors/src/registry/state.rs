@@ -1,8 +1,8 @@
 //! Builds a catalog from a snapshot, re-rendering only what changed. No actix, no clock.
 
 use super::catalog::{
-    ByName, Catalog, Gone, Inputs, ModuleEntry, ModuleVersion, Package, ProviderEntry, ProviderVersion, ServedRelease,
-    package_key,
+    ByName, Catalog, Gone, Inputs, ModuleEntry, ModuleVersion, Package, ProviderEntry,
+    ProviderVersion, ServedRelease, package_key,
 };
 use super::render;
 use super::resource::{ModuleResource, ProviderResource, Snapshot, VersionResource};
@@ -31,25 +31,40 @@ pub(super) fn build(previous: &Catalog, snapshot: Snapshot, now: u64) -> Catalog
     }
     for group in groups.values_mut() {
         group.sort_by_cached_key(|version| {
-            (Reverse(version.id.version.clone()), version.id.platform.clone(), version.object_name.clone())
+            (
+                Reverse(version.id.version.clone()),
+                version.id.platform.clone(),
+                version.object_name.clone(),
+            )
         });
     }
     let mut take = |kind, namespace: &str, name: &str| {
-        groups.remove(&(kind, namespace.to_owned(), name.to_owned())).unwrap_or_default()
+        groups
+            .remove(&(kind, namespace.to_owned(), name.to_owned()))
+            .unwrap_or_default()
     };
 
-    let mut next = Catalog { generation: previous.generation + 1, ..Catalog::default() };
+    let mut next = Catalog {
+        generation: previous.generation + 1,
+        ..Catalog::default()
+    };
     for resource in snapshot.modules {
         let (namespace, name) = (resource.namespace.as_str(), resource.name.as_str());
         let mut versions = take(ArtifactKind::Module, namespace, name);
         // Its own, and those that stand alone; never one that claims another owner (T02).
-        versions.retain(|version| version.owner_uid.as_ref().is_none_or(|uid| *uid == resource.uid));
+        versions.retain(|version| {
+            version
+                .owner_uid
+                .as_ref()
+                .is_none_or(|uid| *uid == resource.uid)
+        });
         let entry = match previous.module(namespace, name) {
             Some(entry) if entry.inputs.are(&resource, &versions) => Arc::clone(entry),
             _ => Arc::new(module_entry(&resource, versions)),
         };
         for version in entry.by_version.values() {
-            next.by_backend_path.insert(version.backend_path.clone(), Arc::clone(version));
+            next.by_backend_path
+                .insert(version.backend_path.clone(), Arc::clone(version));
         }
         insert(&mut next.modules, namespace, name, entry);
     }
@@ -68,49 +83,80 @@ pub(super) fn build(previous: &Catalog, snapshot: Snapshot, now: u64) -> Catalog
 }
 
 fn insert<E>(to: &mut ByName<E>, namespace: &str, name: &str, entry: Arc<E>) {
-    to.entry(namespace.to_owned()).or_default().insert(name.to_owned(), entry);
+    to.entry(namespace.to_owned())
+        .or_default()
+        .insert(name.to_owned(), entry);
 }
 
-fn module_entry(resource: &Arc<ModuleResource>, versions: Vec<Arc<VersionResource>>) -> ModuleEntry {
+fn module_entry(
+    resource: &Arc<ModuleResource>,
+    versions: Vec<Arc<VersionResource>>,
+) -> ModuleEntry {
     let mut by_version = HashMap::new();
     let mut listed: Vec<&Version> = Vec::new();
     for version in &versions {
         // Build-metadata twins are one version; the first in order is the one served.
-        by_version.entry(version.id.version.release_key()).or_insert_with(|| {
-            listed.push(&version.id.version);
-            Arc::new(ModuleVersion { archive: render::archive_parameter(version), resource: Arc::clone(version) })
-        });
+        by_version
+            .entry(version.id.version.release_key())
+            .or_insert_with(|| {
+                listed.push(&version.id.version);
+                Arc::new(ModuleVersion {
+                    archive: render::archive_parameter(version),
+                    resource: Arc::clone(version),
+                })
+            });
     }
     ModuleEntry {
         system: resource.system.clone(),
         versions: render::module_versions(&listed),
         by_version,
-        inputs: Inputs { resource: Arc::clone(resource), versions },
+        inputs: Inputs {
+            resource: Arc::clone(resource),
+            versions,
+        },
     }
 }
 
-fn provider_entry(resource: &Arc<ProviderResource>, versions: Vec<Arc<VersionResource>>) -> ProviderEntry {
+fn provider_entry(
+    resource: &Arc<ProviderResource>,
+    versions: Vec<Arc<VersionResource>>,
+) -> ProviderEntry {
     let mut by_release: BTreeMap<Reverse<Version>, Vec<&Arc<VersionResource>>> = BTreeMap::new();
     for version in &versions {
-        by_release.entry(Reverse(version.id.version.clone())).or_default().push(version);
+        by_release
+            .entry(Reverse(version.id.version.clone()))
+            .or_default()
+            .push(version);
     }
     let mut served: Vec<Arc<ProviderVersion>> = Vec::new();
     for (Reverse(version), platforms) in by_release {
-        if served.iter().any(|other| other.version.is_same_release(&version)) {
+        if served
+            .iter()
+            .any(|other| other.version.is_same_release(&version))
+        {
             continue;
         }
         served.extend(provider_version(&version, &platforms).map(Arc::new));
     }
     ProviderEntry {
         versions: render::provider_versions(&served, &resource.deprecated),
-        by_version: served.into_iter().map(|version| (version.version.release_key(), version)).collect(),
-        inputs: Inputs { resource: Arc::clone(resource), versions },
+        by_version: served
+            .into_iter()
+            .map(|version| (version.version.release_key(), version))
+            .collect(),
+        inputs: Inputs {
+            resource: Arc::clone(resource),
+            versions,
+        },
     }
 }
 
 /// A version is served under the newest release that every Version listed in it carries
 /// (contract.md 3, *Releases*); an older complete one still answers its capabilities.
-fn provider_version(version: &Version, platforms: &[&Arc<VersionResource>]) -> Option<ProviderVersion> {
+fn provider_version(
+    version: &Version,
+    platforms: &[&Arc<VersionResource>],
+) -> Option<ProviderVersion> {
     let mut candidates: Vec<&Release> = Vec::new();
     for release in platforms.iter().flat_map(|platform| &platform.releases) {
         if !candidates.iter().any(|other| other.id == release.id) {
@@ -118,31 +164,55 @@ fn provider_version(version: &Version, platforms: &[&Arc<VersionResource>]) -> O
         }
     }
     candidates.sort_by_key(|release| (Reverse(release.signed_at), release.id.clone()));
-    let releases: Vec<ServedRelease> =
-        candidates.into_iter().filter_map(|release| served_release(version, release, platforms)).collect();
+    let releases: Vec<ServedRelease> = candidates
+        .into_iter()
+        .filter_map(|release| served_release(version, release, platforms))
+        .collect();
     let newest = releases.first()?;
     let mut protocols: Vec<String> = platforms
         .iter()
-        .filter(|platform| newest.packages.iter().any(|package| package.id == platform.id))
+        .filter(|platform| {
+            newest
+                .packages
+                .iter()
+                .any(|package| package.id == platform.id)
+        })
         .flat_map(|platform| platform.protocols.iter().cloned())
         .collect();
     protocols.sort();
     protocols.dedup();
-    Some(ProviderVersion { version: version.clone(), protocols, releases })
+    Some(ProviderVersion {
+        version: version.clone(),
+        protocols,
+        releases,
+    })
 }
 
 /// Nothing unless every listed platform is there with the listed digest and carries the release,
 /// and the release's text has the id that was signed.
-fn served_release(version: &Version, release: &Release, platforms: &[&Arc<VersionResource>]) -> Option<ServedRelease> {
+fn served_release(
+    version: &Version,
+    release: &Release,
+    platforms: &[&Arc<VersionResource>],
+) -> Option<ServedRelease> {
     let mut packages = Vec::with_capacity(release.files.len());
     let mut has_live_platform = false;
     for file in &release.files {
         let platform = platforms.iter().find(|candidate| {
-            candidate.id.platform.as_ref().is_some_and(|p| p.os() == file.os && p.arch() == file.arch)
-                && candidate.releases.iter().any(|carried| carried.id == release.id)
+            candidate
+                .id
+                .platform
+                .as_ref()
+                .is_some_and(|p| p.os() == file.os && p.arch() == file.arch)
+                && candidate
+                    .releases
+                    .iter()
+                    .any(|carried| carried.id == release.id)
         })?;
         let records = std::iter::once(&platform.record).chain(&platform.previous);
-        let record = records.into_iter().find(|record| record.sha256 == file.sha256)?;
+        let record = records
+            .into_iter()
+            .find(|record| record.sha256 == file.sha256)?;
         has_live_platform |= !platform.is_deleting;
         let target = platform.id.platform.clone()?;
         packages.push(Package {
@@ -187,22 +257,41 @@ fn gone(previous: &Catalog, next: &Catalog, now: u64) -> HashMap<String, Gone> {
     let until = now + GONE_SECONDS;
     for (path, version) in &previous.by_backend_path {
         if !next.by_backend_path.contains_key(path) {
-            let entry =
-                Gone { id: version.id.clone(), sha256: version.record.sha256, releases: vec![String::new()], until };
+            let entry = Gone {
+                id: version.id.clone(),
+                sha256: version.record.sha256,
+                releases: vec![String::new()],
+                until,
+            };
             gone.insert(path.clone(), entry);
         }
     }
     for (namespace, name, entry) in flat(&previous.providers) {
-        if next.provider(namespace, name).is_some_and(|now_served| Arc::ptr_eq(now_served, entry)) {
+        if next
+            .provider(namespace, name)
+            .is_some_and(|now_served| Arc::ptr_eq(now_served, entry))
+        {
             continue;
         }
         for version in entry.by_version.values() {
-            let releases: Vec<String> = version.releases.iter().map(|release| release.id.clone()).collect();
-            for package in version.releases.iter().flat_map(|release| &release.packages) {
+            let releases: Vec<String> = version
+                .releases
+                .iter()
+                .map(|release| release.id.clone())
+                .collect();
+            for package in version
+                .releases
+                .iter()
+                .flat_map(|release| &release.packages)
+            {
                 let (os, arch) = (package.platform.os(), package.platform.arch());
                 let key = package_key(namespace, name, &version.version, os, arch);
-                let entry =
-                    Gone { id: package.id.clone(), sha256: package.record.sha256, releases: releases.clone(), until };
+                let entry = Gone {
+                    id: package.id.clone(),
+                    sha256: package.record.sha256,
+                    releases: releases.clone(),
+                    until,
+                };
                 if !served(next, &key, &entry) {
                     gone.insert(key, entry);
                 }
@@ -214,7 +303,9 @@ fn gone(previous: &Catalog, next: &Catalog, now: u64) -> HashMap<String, Gone> {
 
 fn flat<E>(by_name: &ByName<E>) -> impl Iterator<Item = (&str, &str, &Arc<E>)> {
     by_name.iter().flat_map(|(namespace, names)| {
-        names.iter().map(move |(name, entry)| (namespace.as_str(), name.as_str(), entry))
+        names
+            .iter()
+            .map(move |(name, entry)| (namespace.as_str(), name.as_str(), entry))
     })
 }
 

@@ -1,35 +1,30 @@
 //! The scanner actor: the single scan slot. The scanner itself comes later (roadmap 5); until
-//! then every request is answered [`ScanOutcome::NotConfigured`], which policy must not read as
-//! clean.
+//! then every request is answered with an error, which nobody may read as clean.
 
 use crate::Error;
 use crate::mailbox::Mailbox;
 use crate::supervisor::{ExitGuard, Health, RestartBudget, supervise};
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use actix_rt::ArbiterHandle;
-use std::path::PathBuf;
+use opendepot_domain::scan::Report;
+use opendepot_scanning::{ScanRequest, Scanner};
 use std::time::Duration;
 
 /// One scan at a time runs; a few may wait (a scan needs about 2 GiB).
 const NUM_PERMITS: usize = 8;
 
 /// What a scan came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScanOutcome {
-    /// No scanner is configured: nothing was looked at.
-    NotConfigured,
-}
+pub type ScanOutcome = Result<Report, opendepot_scanning::Error>;
 
-struct ScanArtifact {
-    /// The file to look at; its guard is held by the caller until the reply.
-    file: PathBuf,
-}
+/// Look at a file; its guard is held by the caller until the reply.
+struct ScanArtifact(ScanRequest);
 
 impl Message for ScanArtifact {
     type Result = ScanOutcome;
 }
 
 struct ScannerActor {
+    scanner: Scanner,
     _exit: ExitGuard,
 }
 
@@ -38,11 +33,11 @@ impl Actor for ScannerActor {
 }
 
 impl Handler<ScanArtifact> for ScannerActor {
-    type Result = actix::MessageResult<ScanArtifact>;
+    type Result = ResponseFuture<ScanOutcome>;
 
     fn handle(&mut self, message: ScanArtifact, _: &mut Self::Context) -> Self::Result {
-        tracing::debug!(file = %message.file.display(), "no scanner is configured");
-        actix::MessageResult(ScanOutcome::NotConfigured)
+        let scanner = self.scanner.clone();
+        Box::pin(async move { scanner.scan(message.0).await })
     }
 }
 
@@ -56,16 +51,25 @@ impl ScannerHandle {
     /// Starts the actor on its arbiter.
     #[must_use]
     pub fn start(arbiter: ArbiterHandle) -> Self {
-        let supervised = supervise("scanner", arbiter, RestartBudget::default(), |exit| ScannerActor { _exit: exit });
-        Self { mailbox: Mailbox::new(supervised, NUM_PERMITS) }
+        let supervised = supervise("scanner", arbiter, RestartBudget::default(), |exit| {
+            ScannerActor {
+                scanner: Scanner::disabled(),
+                _exit: exit,
+            }
+        });
+        Self {
+            mailbox: Mailbox::new(supervised, NUM_PERMITS),
+        }
     }
 
     /// Scans a file.
     ///
     /// # Errors
     /// [`Error::Busy`] when enough is waiting for the slot.
-    pub async fn scan(&self, file: PathBuf) -> Result<ScanOutcome, Error> {
-        self.mailbox.call(ScanArtifact { file }, Duration::from_secs(15 * 60)).await
+    pub async fn scan(&self, request: ScanRequest) -> Result<ScanOutcome, Error> {
+        self.mailbox
+            .call(ScanArtifact(request), Duration::from_secs(15 * 60))
+            .await
     }
 
     /// How the actor fares.

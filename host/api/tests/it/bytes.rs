@@ -15,15 +15,31 @@ fn a_module_archive_is_what_was_stored() {
         assert_eq!((answer.code(), &answer.body), (200, &world.bytes));
         assert_eq!(answer.header("content-type"), "application/zip");
         assert_eq!(answer.header("content-length"), "5000");
-        assert_eq!(answer.header("etag"), format!("\"{}\"", Sha256::of(&world.bytes)));
+        assert_eq!(
+            answer.header("etag"),
+            format!("\"{}\"", Sha256::of(&world.bytes))
+        );
         assert_eq!(answer.header("accept-ranges"), "bytes");
-        assert_eq!(answer.header("cache-control"), "private, max-age=31536000, immutable");
+        assert_eq!(
+            answer.header("cache-control"),
+            "private, max-age=31536000, immutable"
+        );
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        for absent in ["set-cookie", "content-encoding", "location", "x-terraform-get", "access-control-allow-origin"] {
+        for absent in [
+            "set-cookie",
+            "content-encoding",
+            "location",
+            "x-terraform-get",
+            "access-control-allow-origin",
+        ] {
             assert!(answer.headers.get(absent).is_none(), "{absent}");
         }
-        let tar = "/opendepot/modules/v1/download/plugin/storage-fs/anysystem/anysystem-2.0.0.tar.gz";
-        assert_eq!(world.get(tar).await.header("content-type"), "application/x-tar");
+        let tar =
+            "/opendepot/modules/v1/download/plugin/storage-fs/anysystem/anysystem-2.0.0.tar.gz";
+        assert_eq!(
+            world.get(tar).await.header("content-type"),
+            "application/x-tar"
+        );
     });
 }
 
@@ -32,10 +48,12 @@ fn a_provider_package_has_its_conventional_name_and_its_own_platforms_bytes() {
     run(async |pool| {
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
         for (os, arch) in [("linux", "amd64"), ("darwin", "arm64")] {
-            let target = format!("/opendepot/providers/v1/download/team/widget/1.2.0?os={os}&arch={arch}");
+            let target =
+                format!("/opendepot/providers/v1/download/team/widget/1.2.0?os={os}&arch={arch}");
             let answer = world.get(&target).await;
             assert_eq!(answer.body, package_bytes("1.2.0", os));
-            let name = format!("attachment; filename=\"terraform-provider-widget_1.2.0_{os}_{arch}.zip\"");
+            let name =
+                format!("attachment; filename=\"terraform-provider-widget_1.2.0_{os}_{arch}.zip\"");
             assert_eq!(answer.header("content-disposition"), name);
         }
     });
@@ -59,16 +77,37 @@ fn ranges() {
             let answer = world.send(Method::GET, NETWORK, &[("range", range)]).await;
             assert_eq!(answer.code(), 206, "{range}");
             assert_eq!(answer.body, &all[first..=last], "{range}");
-            assert_eq!(answer.header("content-range"), format!("bytes {first}-{last}/5000"), "{range}");
-            assert_eq!(answer.header("content-length"), (last - first + 1).to_string(), "{range}");
+            assert_eq!(
+                answer.header("content-range"),
+                format!("bytes {first}-{last}/5000"),
+                "{range}"
+            );
+            assert_eq!(
+                answer.header("content-length"),
+                (last - first + 1).to_string(),
+                "{range}"
+            );
         }
-        for range in ["bytes=5000-", "bytes=5000-6000", "bytes=-0", "bytes=99999999-"] {
+        for range in [
+            "bytes=5000-",
+            "bytes=5000-6000",
+            "bytes=-0",
+            "bytes=99999999-",
+        ] {
             let answer = world.send(Method::GET, NETWORK, &[("range", range)]).await;
             answer.assert_error(416, range);
             assert_eq!(answer.header("content-range"), "bytes */5000", "{range}");
         }
         let many = format!("bytes={}", vec!["0-0"; 1000].join(","));
-        for range in ["bytes=0-1,3-4", "bytes=5-1", "lines=0-1", "bytes=a-b", "bytes=", "bytes=0", &many] {
+        for range in [
+            "bytes=0-1,3-4",
+            "bytes=5-1",
+            "lines=0-1",
+            "bytes=a-b",
+            "bytes=",
+            "bytes=0",
+            &many,
+        ] {
             let answer = world.send(Method::GET, NETWORK, &[("range", range)]).await;
             assert_eq!((answer.code(), &answer.body), (200, all), "{range}");
             assert!(answer.headers.get("content-range").is_none(), "{range}");
@@ -86,21 +125,43 @@ fn conditions_go_by_the_digest() {
         let (weak, list) = (format!("W/{etag}"), format!("\"other\", {etag}"));
         for value in [etag.as_str(), &weak, &list, "*"] {
             for method in [Method::GET, Method::HEAD] {
-                let answer = world.send(method, NETWORK, &[("if-none-match", value), ("range", "bytes=0-0")]).await;
+                let answer = world
+                    .send(
+                        method,
+                        NETWORK,
+                        &[("if-none-match", value), ("range", "bytes=0-0")],
+                    )
+                    .await;
                 assert_eq!((answer.code(), answer.body.len()), (304, 0), "{value}");
                 assert_eq!(answer.header("etag"), etag);
-                assert_eq!(answer.header("cache-control"), "private, max-age=31536000, immutable");
+                assert_eq!(
+                    answer.header("cache-control"),
+                    "private, max-age=31536000, immutable"
+                );
             }
         }
-        let answer = world.send(Method::GET, NETWORK, &[("if-none-match", "\"other\"")]).await;
+        let answer = world
+            .send(Method::GET, NETWORK, &[("if-none-match", "\"other\"")])
+            .await;
         assert_eq!(answer.code(), 200);
-        for (condition, code) in [(etag.as_str(), 206), ("\"other\"", 200), (&weak, 200), ("Tue, 01 Jan 2030 00:00:00 GMT", 200)] {
+        for (condition, code) in [
+            (etag.as_str(), 206),
+            ("\"other\"", 200),
+            (&weak, 200),
+            ("Tue, 01 Jan 2030 00:00:00 GMT", 200),
+        ] {
             let headers = [("range", "bytes=0-9"), ("if-range", condition)];
-            assert_eq!(world.send(Method::GET, NETWORK, &headers).await.code(), code, "{condition}");
+            assert_eq!(
+                world.send(Method::GET, NETWORK, &headers).await.code(),
+                code,
+                "{condition}"
+            );
         }
         // A condition is no way around the checks.
         let world = Setup::new(Mode::Token).start(&pool).await;
-        let answer = world.send(Method::GET, NETWORK, &[("if-none-match", "*")]).await;
+        let answer = world
+            .send(Method::GET, NETWORK, &[("if-none-match", "*")])
+            .await;
         answer.assert_error(401, "a condition without a credential");
     });
 }
@@ -123,11 +184,17 @@ fn head_has_the_headers_of_get_and_no_body() {
             "/no/such/route",
         ];
         for target in targets {
-            let plans = world.storage.num_plans.load(std::sync::atomic::Ordering::Relaxed);
+            let plans = world
+                .storage
+                .num_plans
+                .load(std::sync::atomic::Ordering::Relaxed);
             let head = world.send(Method::HEAD, target, &[]).await;
             assert_eq!(head.body.len(), 0, "{target}");
             assert_eq!(
-                world.storage.num_plans.load(std::sync::atomic::Ordering::Relaxed),
+                world
+                    .storage
+                    .num_plans
+                    .load(std::sync::atomic::Ordering::Relaxed),
                 plans,
                 "HEAD asks no storage plugin: {target}"
             );
@@ -141,7 +208,9 @@ fn head_has_the_headers_of_get_and_no_body() {
             assert_eq!(head.headers.len(), get.headers.len(), "{target}: {head:?}");
         }
         // Range is defined for GET only (RFC 9110 section 14.2).
-        let head = world.send(Method::HEAD, NETWORK, &[("range", "bytes=0-9")]).await;
+        let head = world
+            .send(Method::HEAD, NETWORK, &[("range", "bytes=0-9")])
+            .await;
         assert_eq!((head.code(), head.header("content-length")), (200, "5000"));
     });
 }
@@ -151,14 +220,24 @@ fn archives_are_never_transformed_and_lists_are_compressed_for_who_asks() {
     run(async |pool| {
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
         let all = [("accept-encoding", "br, gzip, zstd")];
-        for target in [NETWORK, WIDGET, SUMS, "/opendepot/providers/v1/team/widget/1.2.0/download/linux/amd64"] {
+        for target in [
+            NETWORK,
+            WIDGET,
+            SUMS,
+            "/opendepot/providers/v1/team/widget/1.2.0/download/linux/amd64",
+        ] {
             let answer = world.send(Method::GET, target, &all).await;
             assert!(answer.headers.get("content-encoding").is_none(), "{target}");
         }
         // Enough versions that it pays.
         world
             .change(|facts| {
-                let old = facts.versions.iter().find(|version| version.id.name.as_str() == "network").unwrap().clone();
+                let old = facts
+                    .versions
+                    .iter()
+                    .find(|version| version.id.name.as_str() == "network")
+                    .unwrap()
+                    .clone();
                 for patch in 0..200_u32 {
                     let mut version = (*old).clone();
                     version.id.version = format!("7.0.{patch}").parse().unwrap();
@@ -178,8 +257,14 @@ fn archives_are_never_transformed_and_lists_are_compressed_for_who_asks() {
             ("identity", false),
             ("x-gzip-not", false),
         ] {
-            let answer = world.send(Method::GET, target, &[("accept-encoding", accepts)]).await;
-            assert_eq!(answer.header("content-encoding") == "gzip", is_gzip, "{accepts}");
+            let answer = world
+                .send(Method::GET, target, &[("accept-encoding", accepts)])
+                .await;
+            assert_eq!(
+                answer.header("content-encoding") == "gzip",
+                is_gzip,
+                "{accepts}"
+            );
             if is_gzip {
                 assert!(answer.body.len() < plain.body.len());
                 assert_eq!(answer.header("vary"), "Authorization, Accept-Encoding");
@@ -199,19 +284,37 @@ fn downloads_wait_for_a_permit_and_metadata_is_shed_at_once() {
         setup.limits.download_wait_seconds = 1;
         setup.limits.num_metadata = 0;
         let world = setup.start(&pool).await;
-        let answer = world.get("/opendepot/modules/v1/team/network/aws/versions").await;
+        let answer = world
+            .get("/opendepot/modules/v1/team/network/aws/versions")
+            .await;
         answer.assert_error(503, "metadata");
         assert_eq!(answer.header("retry-after"), "1");
-        assert_eq!(world.get(DISCOVERY).await.code(), 200, "discovery takes no permit");
+        assert_eq!(
+            world.get(DISCOVERY).await.code(),
+            200,
+            "discovery takes no permit"
+        );
 
         let body = {
             use tower::ServiceExt as _;
-            let mut request = http::Request::get(NETWORK).body(axum::body::Body::empty()).unwrap();
+            let mut request = http::Request::get(NETWORK)
+                .body(axum::body::Body::empty())
+                .unwrap();
             let peer = opendepot_api::routes::Peer("127.0.0.1".parse().unwrap());
             request.extensions_mut().insert(peer);
-            world.router.clone().oneshot(request).await.unwrap().into_body()
+            world
+                .router
+                .clone()
+                .oneshot(request)
+                .await
+                .unwrap()
+                .into_body()
         };
-        assert_eq!(world.state.num_active_downloads(), 1, "an unread body holds its permit");
+        assert_eq!(
+            world.state.num_active_downloads(),
+            1,
+            "an unread body holds its permit"
+        );
         let answer = world.get(NETWORK).await;
         answer.assert_error(503, "the second download");
         assert_eq!(answer.header("retry-after"), "5");

@@ -1,7 +1,8 @@
 //! A capability opens one thing, for one purpose, for a while (contract.md 4, *Capabilities*).
 
 use crate::support::{
-    Answer, Mode, NETWORK, Setup, WIDGET, World, module_id, package_bytes, provider_id, run, unix_now,
+    Answer, Mode, NETWORK, Setup, WIDGET, World, module_id, package_bytes, provider_id, run,
+    unix_now,
 };
 use http::Method;
 use opendepot_domain::{ArtifactId, Capability, Decision, Purpose, Sha256};
@@ -10,7 +11,10 @@ const SUMS: &str = "/opendepot/providers/v1/team/widget/1.2.0/SHA256SUMS/linux/a
 const SIGNATURE: &str = "/opendepot/providers/v1/team/widget/1.2.0/SHA256SUMS.sig/linux/amd64";
 
 fn with(target: &str, query: &str) -> String {
-    format!("{target}{}{query}", if target.contains('?') { '&' } else { '?' })
+    format!(
+        "{target}{}{query}",
+        if target.contains('?') { '&' } else { '?' }
+    )
 }
 
 /// Every route that takes capabilities, with a good one.
@@ -71,7 +75,10 @@ impl Fields {
 #[test]
 fn the_links_of_the_documents_open_without_a_credential() {
     run(async |pool| {
-        let world = Setup::new(Mode::Token).policy(|_, _, _| Decision::Allow).start(&pool).await;
+        let world = Setup::new(Mode::Token)
+            .policy(|_, _, _| Decision::Allow)
+            .start(&pool)
+            .await;
         let document = "/opendepot/providers/v1/team/widget/1.2.0/download/linux/amd64";
         let document = world.get_as_reader(document).await.json();
         for key in ["download_url", "shasums_url", "shasums_signature_url"] {
@@ -91,11 +98,16 @@ fn the_links_of_the_documents_open_without_a_credential() {
 #[test]
 fn a_valid_capability_makes_authorization_moot_and_an_invalid_one_too() {
     run(async |pool| {
-        let world = Setup::new(Mode::Token).policy(|_, _, _| Decision::Allow).start(&pool).await;
+        let world = Setup::new(Mode::Token)
+            .policy(|_, _, _| Decision::Allow)
+            .start(&pool)
+            .await;
         for (target, query) in good(&world) {
             let target = with(target, &query);
             for value in ["Basic bmV0cmM6c2VjcmV0", "Bearer garbage", ""] {
-                let answer = world.send(Method::GET, &target, &[("authorization", value)]).await;
+                let answer = world
+                    .send(Method::GET, &target, &[("authorization", value)])
+                    .await;
                 assert_eq!(answer.code(), 200, "{target}");
             }
             // A good credential does not save a bad link.
@@ -109,20 +121,35 @@ fn a_valid_capability_makes_authorization_moot_and_an_invalid_one_too() {
 fn parameters_in_any_order_and_those_that_clients_drop_do_not_matter() {
     run(async |pool| {
         let world = Setup::new(Mode::Token).start(&pool).await;
-        let (expires, signature) = world.network_query().split_once('&').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (expires, signature) = world
+            .network_query()
+            .split_once('&')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
         for query in [
             format!("{signature}&{expires}"),
             format!("archive=zip&checksum=sha256:00&{signature}&{expires}"),
             format!("{expires}&zzz=1&{signature}&aaa=%20"),
         ] {
-            assert_eq!(world.get(&with(NETWORK, &query)).await.code(), 200, "{query}");
+            assert_eq!(
+                world.get(&with(NETWORK, &query)).await.code(),
+                200,
+                "{query}"
+            );
         }
         // go-getter writes `+` and `/` of the checksum escaped or not.
         let checksum = Sha256::of(&world.bytes).to_base64();
-        let escaped = checksum.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let escaped = checksum
+            .replace('+', "%2B")
+            .replace('/', "%2F")
+            .replace('=', "%3D");
         for checksum in [checksum.clone(), escaped] {
             let query = format!("fileChecksum={checksum}&{expires}&{signature}");
-            assert_eq!(world.get(&with(NETWORK, &query)).await.code(), 200, "{query}");
+            assert_eq!(
+                world.get(&with(NETWORK, &query)).await.code(),
+                200,
+                "{query}"
+            );
         }
     });
 }
@@ -135,7 +162,12 @@ fn every_altered_text_is_403() {
             for (target, query) in good(&world) {
                 let (expires, signature) = query
                     .split_once('&')
-                    .map(|(a, b)| (a.trim_start_matches("expires=").to_owned(), b.trim_start_matches("signature=").to_owned()))
+                    .map(|(a, b)| {
+                        (
+                            a.trim_start_matches("expires=").to_owned(),
+                            b.trim_start_matches("signature=").to_owned(),
+                        )
+                    })
                     .unwrap();
                 let later = (expires.parse::<u64>().unwrap() + 300).to_string();
                 let (id, mac) = signature.split_once('.').unwrap();
@@ -145,21 +177,57 @@ fn every_altered_text_is_403() {
                     ("empty signature", format!("expires={expires}&signature=")),
                     ("empty expiry", format!("expires=&signature={signature}")),
                     ("later", format!("expires={later}&signature={signature}")),
-                    ("leading zero", format!("expires=0{expires}&signature={signature}")),
-                    ("sign", format!("expires=%2B{expires}&signature={signature}")),
-                    ("blank", format!("expires=%20{expires}&signature={signature}")),
-                    ("huge", format!("expires=99999999999999999999&signature={signature}")),
-                    ("extended", format!("expires={expires}&signature={signature}A")),
-                    ("padded", format!("expires={expires}&signature={signature}%3D")),
+                    (
+                        "leading zero",
+                        format!("expires=0{expires}&signature={signature}"),
+                    ),
+                    (
+                        "sign",
+                        format!("expires=%2B{expires}&signature={signature}"),
+                    ),
+                    (
+                        "blank",
+                        format!("expires=%20{expires}&signature={signature}"),
+                    ),
+                    (
+                        "huge",
+                        format!("expires=99999999999999999999&signature={signature}"),
+                    ),
+                    (
+                        "extended",
+                        format!("expires={expires}&signature={signature}A"),
+                    ),
+                    (
+                        "padded",
+                        format!("expires={expires}&signature={signature}%3D"),
+                    ),
                     ("no key", format!("expires={expires}&signature={mac}")),
-                    ("other key", format!("expires={expires}&signature=00000000.{mac}")),
-                    ("upper key", format!("expires={expires}&signature={}.{mac}", id.to_uppercase() + "A")),
+                    (
+                        "other key",
+                        format!("expires={expires}&signature=00000000.{mac}"),
+                    ),
+                    (
+                        "upper key",
+                        format!(
+                            "expires={expires}&signature={}.{mac}",
+                            id.to_uppercase() + "A"
+                        ),
+                    ),
                     ("empty mac", format!("expires={expires}&signature={id}.")),
-                    ("blank after", format!("expires={expires}&signature={signature}%20")),
-                    ("nul after", format!("expires={expires}&signature={signature}%00")),
+                    (
+                        "blank after",
+                        format!("expires={expires}&signature={signature}%20"),
+                    ),
+                    (
+                        "nul after",
+                        format!("expires={expires}&signature={signature}%00"),
+                    ),
                 ];
                 for end in 0..signature.len() {
-                    cases.push(("cut", format!("expires={expires}&signature={}", &signature[..end])));
+                    cases.push((
+                        "cut",
+                        format!("expires={expires}&signature={}", &signature[..end]),
+                    ));
                 }
                 for at in 0..signature.len() {
                     let mut bytes = signature.clone().into_bytes();
@@ -170,11 +238,20 @@ fn every_altered_text_is_403() {
                 }
                 for (name, query) in cases {
                     let target = with(target, &query);
-                    world.get(&target).await.assert_error(403, &format!("{name}: {target}"));
+                    world
+                        .get(&target)
+                        .await
+                        .assert_error(403, &format!("{name}: {target}"));
                 }
                 for (name, query) in [
-                    ("two signatures", format!("expires={expires}&signature={signature}&signature={signature}")),
-                    ("two expiries", format!("expires={expires}&expires={expires}&signature={signature}")),
+                    (
+                        "two signatures",
+                        format!("expires={expires}&signature={signature}&signature={signature}"),
+                    ),
+                    (
+                        "two expiries",
+                        format!("expires={expires}&expires={expires}&signature={signature}"),
+                    ),
                 ] {
                     let target = with(target, &query);
                     world.get(&target).await.assert_error(400, name);
@@ -189,33 +266,74 @@ fn a_capability_for_anything_else_is_403() {
     run(async |pool| {
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
         assert_eq!(Fields::widget(&world).ask(&world, WIDGET).await.code(), 200);
-        assert_eq!(Fields::network(&world).ask(&world, NETWORK).await.code(), 200);
+        assert_eq!(
+            Fields::network(&world).ask(&world, NETWORK).await.code(),
+            200
+        );
         let alterations: &[(&str, fn(&mut Fields))] = &[
-            ("namespace", |fields| fields.id.namespace = "other".parse().unwrap()),
+            ("namespace", |fields| {
+                fields.id.namespace = "other".parse().unwrap()
+            }),
             ("name", |fields| fields.id.name = "other".parse().unwrap()),
-            ("version", |fields| fields.id.version = "1.3.0".parse().unwrap()),
-            ("build metadata", |fields| fields.id.version = format!("{}+b", fields.id.version).parse().unwrap()),
+            ("version", |fields| {
+                fields.id.version = "1.3.0".parse().unwrap()
+            }),
+            ("build metadata", |fields| {
+                fields.id.version = format!("{}+b", fields.id.version).parse().unwrap()
+            }),
             ("kind", |fields| {
                 use opendepot_domain::ArtifactKind::{Module, Provider};
-                fields.id.kind = if fields.id.kind == Module { Provider } else { Module };
+                fields.id.kind = if fields.id.kind == Module {
+                    Provider
+                } else {
+                    Module
+                };
             }),
-            ("os", |fields| fields.id.platform = Some(opendepot_domain::Platform::new("darwin", "amd64").unwrap())),
-            ("arch", |fields| fields.id.platform = Some(opendepot_domain::Platform::new("linux", "arm64").unwrap())),
-            ("release", |fields| fields.release = Sha256::of(b"another release").to_string()),
-            ("no release", |fields| fields.release = if fields.release.is_empty() { "x".into() } else { String::new() }),
-            ("digest", |fields| fields.sha256 = Sha256::of(b"other bytes")),
+            ("os", |fields| {
+                fields.id.platform =
+                    Some(opendepot_domain::Platform::new("darwin", "amd64").unwrap())
+            }),
+            ("arch", |fields| {
+                fields.id.platform =
+                    Some(opendepot_domain::Platform::new("linux", "arm64").unwrap())
+            }),
+            ("release", |fields| {
+                fields.release = Sha256::of(b"another release").to_string()
+            }),
+            ("no release", |fields| {
+                fields.release = if fields.release.is_empty() {
+                    "x".into()
+                } else {
+                    String::new()
+                }
+            }),
+            ("digest", |fields| {
+                fields.sha256 = Sha256::of(b"other bytes")
+            }),
             ("purpose sums", |fields| fields.purpose = Purpose::Sums),
-            ("purpose signature", |fields| fields.purpose = Purpose::Signature),
+            ("purpose signature", |fields| {
+                fields.purpose = Purpose::Signature
+            }),
             ("purpose", |fields| {
-                fields.purpose = if fields.purpose == Purpose::Module { Purpose::Archive } else { Purpose::Module };
+                fields.purpose = if fields.purpose == Purpose::Module {
+                    Purpose::Archive
+                } else {
+                    Purpose::Module
+                };
             }),
             ("expired", |fields| fields.expires = unix_now() - 31),
             ("long expired", |fields| fields.expires = 1),
         ];
         for (name, alter) in alterations {
-            for (target, mut fields) in [(WIDGET, Fields::widget(&world)), (NETWORK, Fields::network(&world))] {
+            for (target, mut fields) in [
+                (WIDGET, Fields::widget(&world)),
+                (NETWORK, Fields::network(&world)),
+            ] {
                 alter(&mut fields);
-                fields.ask(&world, target).await.assert_error(403, &format!("{name} at {target}"));
+                fields
+                    .ask(&world, target)
+                    .await
+                    .assert_error(403, &format!("{name} at {target}"));
             }
         }
         // A replica whose clock is a little behind still lets the end of the window through.
@@ -239,7 +357,11 @@ fn every_capability_opens_its_own_route_only() {
         ];
         for (own, query) in &all {
             assert_eq!(world.get(&with(own, query)).await.code(), 200, "{own}");
-            let foreign = all.iter().map(|(target, _)| *target).filter(|target| target != own).chain(others);
+            let foreign = all
+                .iter()
+                .map(|(target, _)| *target)
+                .filter(|target| target != own)
+                .chain(others);
             for target in foreign {
                 let target = with(target, query);
                 world.get(&target).await.assert_error(403, &target);
@@ -257,7 +379,8 @@ fn what_is_no_longer_published_is_410_for_its_holders_alone() {
             .change(|facts| {
                 facts.versions.retain(|version| {
                     version.id != module_id("network", "1.1.0")
-                        && !(version.id.name.as_str() == "widget" && version.id.version.to_string() == "1.2.0")
+                        && !(version.id.name.as_str() == "widget"
+                            && version.id.version.to_string() == "1.2.0")
                 });
             })
             .await;
@@ -270,19 +393,28 @@ fn what_is_no_longer_published_is_410_for_its_holders_alone() {
         }
         let mut fields = Fields::network(&world);
         fields.expires = unix_now() - 5;
-        fields.ask(&world, NETWORK).await.assert_error(403, "expired and gone");
+        fields
+            .ask(&world, NETWORK)
+            .await
+            .assert_error(403, "expired and gone");
         // Published again: the same link opens again.
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
         let removed = std::sync::Mutex::new(None);
         world
             .change(|facts| {
-                let at = facts.versions.iter().position(|version| version.id == module_id("network", "1.1.0")).unwrap();
+                let at = facts
+                    .versions
+                    .iter()
+                    .position(|version| version.id == module_id("network", "1.1.0"))
+                    .unwrap();
                 *removed.lock().unwrap() = Some(facts.versions.remove(at));
             })
             .await;
         let link = with(NETWORK, &world.network_query());
         world.get(&link).await.assert_error(410, &link);
-        world.change(|facts| facts.versions.push(removed.lock().unwrap().take().unwrap())).await;
+        world
+            .change(|facts| facts.versions.push(removed.lock().unwrap().take().unwrap()))
+            .await;
         assert_eq!(world.get(&link).await.code(), 200);
     });
 }

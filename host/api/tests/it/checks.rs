@@ -10,7 +10,9 @@ use std::sync::atomic::Ordering;
 fn published(path: &str) -> Vec<String> {
     let modules = "/opendepot/modules/v1";
     let backend = |backend: &str, version: &str| {
-        vec![format!("{modules}/download/{backend}/network/network-{version}.zip")]
+        vec![format!(
+            "{modules}/download/{backend}/network/network-{version}.zip"
+        )]
     };
     match path {
         "/.well-known/terraform.json" => vec![path.to_owned()],
@@ -20,9 +22,10 @@ fn published(path: &str) -> Vec<String> {
         "/opendepot/modules/v1/{namespace}/{name}/{system}/{version}/download" => {
             vec![format!("{modules}/team/network/aws/1.1.0/download")]
         }
-        "/opendepot/modules/v1/download/azure/{*path}" => {
-            backend("azure/sub/group/account/https%3A%2F%2Faccount%2Eexample%2F", "0.3.0")
-        }
+        "/opendepot/modules/v1/download/azure/{*path}" => backend(
+            "azure/sub/group/account/https%3A%2F%2Faccount%2Eexample%2F",
+            "0.3.0",
+        ),
         // The directory is a temp folder: asked for in `hostile`, where it is known.
         "/opendepot/modules/v1/download/fileSystem/{*path}" => Vec::new(),
         "/opendepot/modules/v1/download/gcs/{*path}" => backend("gcs/bucket", "0.2.0"),
@@ -76,7 +79,10 @@ fn needs(checks: Checks) -> &'static [Action] {
 #[test]
 fn without_a_credential_every_route_but_discovery_is_401() {
     run(async |pool| {
-        let world = Setup::new(Mode::Token).policy(|_, _, _| Decision::Allow).start(&pool).await;
+        let world = Setup::new(Mode::Token)
+            .policy(|_, _, _| Decision::Allow)
+            .start(&pool)
+            .await;
         let unknown = format!("Bearer odp_{}", "A".repeat(43));
         for (target, checks) in addresses(&world) {
             let answer = world.get(&target).await;
@@ -85,14 +91,27 @@ fn without_a_credential_every_route_but_discovery_is_401() {
                 continue;
             }
             answer.assert_error(401, &target);
-            assert!(answer.header("www-authenticate").starts_with("Bearer"), "{target}");
+            assert!(
+                answer.header("www-authenticate").starts_with("Bearer"),
+                "{target}"
+            );
             for value in [unknown.as_str(), "Basic dXNlcjpwYXNz", "Bearer", ""] {
-                let answer = world.send(Method::GET, &target, &[("authorization", value)]).await;
+                let answer = world
+                    .send(Method::GET, &target, &[("authorization", value)])
+                    .await;
                 answer.assert_error(401, &target);
             }
         }
-        assert_eq!(world.policy.num_calls.load(Ordering::Relaxed), 0, "strangers reach no policy");
-        assert_eq!(world.storage.num_plans.load(Ordering::Relaxed), 0, "nor any storage plugin");
+        assert_eq!(
+            world.policy.num_calls.load(Ordering::Relaxed),
+            0,
+            "strangers reach no policy"
+        );
+        assert_eq!(
+            world.storage.num_plans.load(Ordering::Relaxed),
+            0,
+            "nor any storage plugin"
+        );
     });
 }
 
@@ -101,7 +120,11 @@ fn without_the_grant_every_route_is_403_and_with_it_it_answers() {
     run(async |pool| {
         for missing in Action::ALL {
             let setup = Setup::new(Mode::Token).policy(move |_, action, _| {
-                if action == missing { Decision::Abstain } else { Decision::Allow }
+                if action == missing {
+                    Decision::Abstain
+                } else {
+                    Decision::Allow
+                }
             });
             let world = setup.start(&pool).await;
             for (target, checks) in addresses(&world) {
@@ -126,7 +149,10 @@ fn a_denial_wins_and_an_odd_answer_is_a_denial() {
             || vec![Decision::Abstain],
         ];
         for answers in odd {
-            let world = Setup::new(Mode::Token).raw_policy(move |_, _, _| answers()).start(&pool).await;
+            let world = Setup::new(Mode::Token)
+                .raw_policy(move |_, _, _| answers())
+                .start(&pool)
+                .await;
             for (target, checks) in addresses(&world) {
                 if checks != Checks::Nothing {
                     let answer = world.get_as_reader(&target).await;
@@ -139,7 +165,10 @@ fn a_denial_wins_and_an_odd_answer_is_a_denial() {
         let world = Setup::new(Mode::Token).start(&pool).await;
         for (target, checks) in addresses(&world) {
             if checks != Checks::Nothing {
-                world.get_as_reader(&target).await.assert_error(403, &target);
+                world
+                    .get_as_reader(&target)
+                    .await
+                    .assert_error(403, &target);
             }
         }
     });
@@ -154,7 +183,10 @@ fn in_anonymous_mode_every_route_answers_and_a_denial_still_counts() {
             assert!(answer.status.is_success(), "{target}: {answer:?}");
             let garbage = [("authorization", "Bearer garbage")];
             let answer = world.send(Method::GET, &target, &garbage).await;
-            assert!(answer.status.is_success(), "{target} with a credential: {answer:?}");
+            assert!(
+                answer.status.is_success(),
+                "{target} with a credential: {answer:?}"
+            );
         }
         let deny = |_: &_, _, _: &_| Decision::Deny("no".to_owned());
         let world = Setup::new(Mode::Anonymous).policy(deny).start(&pool).await;
@@ -186,11 +218,20 @@ fn the_policy_is_asked_about_exactly_what_is_asked_for() {
         };
         // A list is decided once for all versions, so that it can stay rendered.
         for (target, kind) in [
-            ("/opendepot/modules/v1/team/network/aws/versions", ArtifactKind::Module),
-            ("/opendepot/providers/v1/team/widget/versions", ArtifactKind::Provider),
+            (
+                "/opendepot/modules/v1/team/network/aws/versions",
+                ArtifactKind::Module,
+            ),
+            (
+                "/opendepot/providers/v1/team/widget/versions",
+                ArtifactKind::Provider,
+            ),
         ] {
             let [(action, about)] = asked(target).await.try_into().unwrap();
-            assert_eq!((action, about.kind, about.version, about.platform), (Action::ListVersions, kind, None, None));
+            assert_eq!(
+                (action, about.kind, about.version, about.platform),
+                (Action::ListVersions, kind, None, None)
+            );
         }
         let calls = asked("/opendepot/providers/v1/team/widget/1.2.0/download/linux/amd64").await;
         assert_eq!(calls.len(), 2);
@@ -210,7 +251,10 @@ fn the_policy_is_asked_about_exactly_what_is_asked_for() {
 #[test]
 fn a_decision_is_remembered_until_the_policy_changes() {
     run(async |pool| {
-        let world = Setup::new(Mode::Token).policy(|_, _, _| Decision::Allow).start(&pool).await;
+        let world = Setup::new(Mode::Token)
+            .policy(|_, _, _| Decision::Allow)
+            .start(&pool)
+            .await;
         let list = "/opendepot/modules/v1/team/network/aws/versions";
         let calls = || world.policy.num_calls.load(Ordering::Relaxed);
         for _ in 0..5 {
@@ -218,7 +262,13 @@ fn a_decision_is_remembered_until_the_policy_changes() {
         }
         assert_eq!(calls(), 1);
         // Another target is another decision.
-        assert_eq!(world.get_as_reader("/opendepot/modules/v1/team/anysystem/x/versions").await.code(), 200);
+        assert_eq!(
+            world
+                .get_as_reader("/opendepot/modules/v1/team/anysystem/x/versions")
+                .await
+                .code(),
+            200
+        );
         assert_eq!(calls(), 2);
         world.policy.generation.fetch_add(1, Ordering::Relaxed);
         assert_eq!(world.get_as_reader(list).await.code(), 200);
@@ -231,7 +281,11 @@ fn checks_come_in_their_order() {
     run(async |pool| {
         // Grants for `network` and `widget` only.
         let setup = Setup::new(Mode::Token).policy(|_, _, target| {
-            if matches!(target.name.as_str(), "network" | "widget" | "granted") { Decision::Allow } else { Decision::Abstain }
+            if matches!(target.name.as_str(), "network" | "widget" | "granted") {
+                Decision::Allow
+            } else {
+                Decision::Abstain
+            }
         });
         let world = setup.start(&pool).await;
         let modules = "/opendepot/modules/v1";
@@ -247,29 +301,69 @@ fn checks_come_in_their_order() {
             format!("{NETWORK}?fileChecksum=a&fileChecksum=b"),
         ] {
             world.get(&target).await.assert_error(400, &target);
-            world.get_as_reader(&target).await.assert_error(400, &target);
+            world
+                .get_as_reader(&target)
+                .await
+                .assert_error(400, &target);
         }
         // The grant comes before existence: who may not, does not learn what is there.
         for (target, without, with) in [
             (format!("{modules}/team/anysystem/x/versions"), 401, 403),
             (format!("{modules}/team/no-such/x/versions"), 401, 403),
             (format!("{modules}/team/granted/x/versions"), 401, 404),
-            (format!("{modules}/team/network/aws/9.9.9/download"), 401, 404),
-            (format!("{modules}/team/network/azurerm/1.0.0/download"), 401, 404),
+            (
+                format!("{modules}/team/network/aws/9.9.9/download"),
+                401,
+                404,
+            ),
+            (
+                format!("{modules}/team/network/azurerm/1.0.0/download"),
+                401,
+                404,
+            ),
             (format!("{providers}/team/no-such/versions"), 401, 403),
             (format!("{providers}/team/granted/versions"), 401, 404),
-            (format!("{providers}/team/widget/9.9.9/download/linux/amd64"), 401, 404),
-            (format!("{providers}/team/widget/1.2.0/download/plan9/amd64"), 401, 404),
-            (format!("{providers}/team/widget/1.2.0/SHA256SUMS/plan9/amd64"), 401, 404),
-            (format!("{providers}/download/team/widget/9.9.9?os=linux&arch=amd64"), 401, 404),
-            (format!("{modules}/download/plugin/storage-fs/network/no-such.zip"), 401, 403),
+            (
+                format!("{providers}/team/widget/9.9.9/download/linux/amd64"),
+                401,
+                404,
+            ),
+            (
+                format!("{providers}/team/widget/1.2.0/download/plan9/amd64"),
+                401,
+                404,
+            ),
+            (
+                format!("{providers}/team/widget/1.2.0/SHA256SUMS/plan9/amd64"),
+                401,
+                404,
+            ),
+            (
+                format!("{providers}/download/team/widget/9.9.9?os=linux&arch=amd64"),
+                401,
+                404,
+            ),
+            (
+                format!("{modules}/download/plugin/storage-fs/network/no-such.zip"),
+                401,
+                403,
+            ),
             // The checksum comes after existence.
             (format!("{NETWORK}?fileChecksum=AAAA"), 401, 409),
             (format!("{WIDGET}&fileChecksum=AAAA"), 401, 409),
-            (format!("{providers}/download/team/widget/9.9.9?os=linux&arch=amd64&fileChecksum=AAAA"), 401, 404),
+            (
+                format!(
+                    "{providers}/download/team/widget/9.9.9?os=linux&arch=amd64&fileChecksum=AAAA"
+                ),
+                401,
+                404,
+            ),
         ] {
             world.get(&target).await.assert_error(without, &target);
-            world.get_as_reader(&target).await.assert_error(with, &target);
+            world
+                .get_as_reader(&target)
+                .await
+                .assert_error(with, &target);
         }
         // A capability is judged before existence, and by itself alone.
         let query = world.widget_query(Purpose::Archive);
@@ -279,7 +373,10 @@ fn checks_come_in_their_order() {
             format!("{modules}/download/plugin/storage-fs/network/no-such.zip?{query}"),
         ] {
             world.get(&target).await.assert_error(403, &target);
-            world.get_as_reader(&target).await.assert_error(403, &target);
+            world
+                .get_as_reader(&target)
+                .await
+                .assert_error(403, &target);
         }
         let target = format!("{WIDGET}&{query}&fileChecksum=AAAA");
         world.get(&target).await.assert_error(409, &target);
@@ -302,8 +399,14 @@ fn bare_links_are_served_to_anybody_only_where_the_operator_says_so() {
             }
             // A credential that is shown is checked all the same.
             if checks == Checks::CapabilityOrDownload {
-                world.get_as_reader(&target).await.assert_error(403, &target);
-                let bad = format!("{target}{}signature=x&expires=1", if target.contains('?') { '&' } else { '?' });
+                world
+                    .get_as_reader(&target)
+                    .await
+                    .assert_error(403, &target);
+                let bad = format!(
+                    "{target}{}signature=x&expires=1",
+                    if target.contains('?') { '&' } else { '?' }
+                );
                 world.get(&bad).await.assert_error(403, &bad);
             }
         }

@@ -28,7 +28,10 @@ fn missing_and_changed_bytes_are_refused_and_reported() {
         std::fs::write(&package, bytes).unwrap();
         let answer = world.get(WIDGET).await;
         answer.assert_error(503, "changed bytes");
-        assert_eq!(reported.try_recv().unwrap(), damage("widget-1-2-0-linux-amd64", false));
+        assert_eq!(
+            reported.try_recv().unwrap(),
+            damage("widget-1-2-0-linux-amd64", false)
+        );
         // The other platform is as good as before.
         let other = "/opendepot/providers/v1/download/team/widget/1.2.0?os=darwin&arch=arm64";
         assert_eq!(world.get(other).await.code(), 200);
@@ -51,7 +54,11 @@ fn a_storage_plugin_that_fails_is_told_to_the_log_and_not_to_the_client() {
             *world.storage.failure.lock().unwrap() = Some(kind);
             let answer = world.get(NETWORK).await;
             answer.assert_error(code, kind.label());
-            assert!(!String::from_utf8_lossy(&answer.body).contains("bucket"), "{}", kind.label());
+            assert!(
+                !String::from_utf8_lossy(&answer.body).contains("bucket"),
+                "{}",
+                kind.label()
+            );
         }
         // A failed plan is not remembered.
         *world.storage.failure.lock().unwrap() = None;
@@ -66,10 +73,20 @@ fn a_storage_plugin_that_fails_is_told_to_the_log_and_not_to_the_client() {
 fn a_store_that_denies_us_is_no_verdict_on_the_client() {
     run(async |pool| {
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
-        for kind in [Kind::Denied, Kind::Unauthenticated, Kind::Invalid, Kind::Conflict] {
+        for kind in [
+            Kind::Denied,
+            Kind::Unauthenticated,
+            Kind::Invalid,
+            Kind::Conflict,
+        ] {
             *world.storage.failure.lock().unwrap() = Some(kind);
             let answer = world.get(NETWORK).await;
-            assert!(answer.status.is_server_error(), "{}: {}", kind.label(), answer.code());
+            assert!(
+                answer.status.is_server_error(),
+                "{}: {}",
+                kind.label(),
+                answer.code()
+            );
         }
     });
 }

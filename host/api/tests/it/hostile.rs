@@ -27,7 +27,10 @@ const HOSTILE: &[(&str, &str)] = &[
     ("right to left", "x%E2%80%AEy"),
     ("blank", "%20"),
     ("plus", "+"),
-    ("long", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+    (
+        "long",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ),
 ];
 
 fn fill(template: &str, hostile_at: usize, hostile: &str) -> Option<String> {
@@ -51,7 +54,11 @@ fn fill(template: &str, hostile_at: usize, hostile: &str) -> Option<String> {
         let here = index == hostile_at;
         index += 1;
         was_used |= here;
-        if here { hostile.to_owned() } else { good.to_owned() }
+        if here {
+            hostile.to_owned()
+        } else {
+            good.to_owned()
+        }
     });
     let path = segments.collect::<Vec<_>>().join("/");
     was_used.then_some(path)
@@ -67,19 +74,33 @@ fn hostile_segments_are_refused_in_every_parameter_of_every_route() {
                 let is_wildcard = route.path.contains("{*path}");
                 for (name, hostile) in HOSTILE {
                     for position in 0.. {
-                        let Some(target) = fill(route.path, position, hostile) else { break };
+                        let Some(target) = fill(route.path, position, hostile) else {
+                            break;
+                        };
                         let answer = world.get(&target).await;
                         let context = format!("{name} in {target}");
                         // Backend paths are opaque: compared with records, never taken apart.
-                        let allowed: &[u16] = if is_wildcard { &[400, 401, 403, 404] } else { &[400] };
-                        assert!(allowed.contains(&answer.code()), "{context}: {}", answer.code());
+                        let allowed: &[u16] = if is_wildcard {
+                            &[400, 401, 403, 404]
+                        } else {
+                            &[400]
+                        };
+                        assert!(
+                            allowed.contains(&answer.code()),
+                            "{context}: {}",
+                            answer.code()
+                        );
                         assert!(answer.headers.get("set-cookie").is_none(), "{context}");
                         num_asked += 1;
                     }
                 }
             }
             assert!(num_asked > 300, "{num_asked}");
-            assert_eq!(world.storage.num_plans.load(Ordering::Relaxed), 0, "nothing reached storage");
+            assert_eq!(
+                world.storage.num_plans.load(Ordering::Relaxed),
+                0,
+                "nothing reached storage"
+            );
         }
     });
 }
@@ -106,7 +127,11 @@ fn dot_and_empty_segments_meet_no_route() {
             "/livez",
         ] {
             let answer = world.get(target).await;
-            assert!(matches!(answer.code(), 400 | 404), "{target}: {}", answer.code());
+            assert!(
+                matches!(answer.code(), 400 | 404),
+                "{target}: {}",
+                answer.code()
+            );
             answer.assert_error(answer.code(), target);
         }
     });
@@ -127,7 +152,8 @@ fn backend_paths_are_compared_as_written() {
             format!("{base}/storage-fs/anysystem/network-1.1.0.zip"),
             // Coordinates that exist in the store but belong to no module.
             format!("{base}/storage-fs/widget/1.2.0-linux-amd64.zip"),
-            "/opendepot/modules/v1/download/s3/other-bucket/eu-west-1/network/network-0.1.0.zip".to_owned(),
+            "/opendepot/modules/v1/download/s3/other-bucket/eu-west-1/network/network-0.1.0.zip"
+                .to_owned(),
             "/opendepot/modules/v1/download/gcs/bucket/network/network-0.1.0.zip".to_owned(),
         ] {
             world.get(&other).await.assert_error(404, &other);
@@ -144,13 +170,21 @@ fn a_directory_outside_the_mount_is_403_for_the_anonymous() {
         let world = Setup::new(Mode::Anonymous).start(&pool).await;
         let root = world.root.to_str().unwrap().to_owned();
         let ask = async |directory: &str| {
-            let target =
-                format!("/opendepot/modules/v1/download/fileSystem/{}/network/x.zip", encode(directory));
+            let target = format!(
+                "/opendepot/modules/v1/download/fileSystem/{}/network/x.zip",
+                encode(directory)
+            );
             world.get(&target).await.code()
         };
         assert_eq!(ask(&root).await, 404);
         assert_eq!(ask(&format!("{root}/sub")).await, 404);
-        for outside in ["/etc", "/", "relative", &format!("{root}/../.."), &format!("{root}-not")] {
+        for outside in [
+            "/etc",
+            "/",
+            "relative",
+            &format!("{root}/../.."),
+            &format!("{root}-not"),
+        ] {
             assert_eq!(ask(outside).await, 403, "{outside}");
         }
     });
@@ -195,8 +229,17 @@ fn queries_cannot_change_a_decision_or_a_header() {
         let answer = world.get(several).await;
         answer.assert_error(400, several);
         let text = answer.json().to_string();
-        assert!(text.contains("darwin_arm64") && text.contains("linux_amd64"), "{text}");
-        assert_eq!(world.get("/opendepot/providers/v1/download/team/widget/1.3.0").await.code(), 200);
+        assert!(
+            text.contains("darwin_arm64") && text.contains("linux_amd64"),
+            "{text}"
+        );
+        assert_eq!(
+            world
+                .get("/opendepot/providers/v1/download/team/widget/1.3.0")
+                .await
+                .code(),
+            200
+        );
         assert_eq!(world.get(WIDGET).await.code(), 200);
     });
 }

@@ -9,7 +9,14 @@ const DISCOVERY: &str = "/.well-known/terraform.json";
 fn requests_for_this_machine_are_answered() {
     run(async |pool| {
         let world = Setup::new(Mode::LocalOnly).start(&pool).await;
-        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "127.8.9.1", "LocalHost"] {
+        for host in [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "127.8.9.1",
+            "LocalHost",
+        ] {
             let answer = world.send(Method::GET, NETWORK, &[("host", host)]).await;
             assert_eq!(answer.code(), 200, "{host}");
         }
@@ -40,11 +47,18 @@ fn foreign_names_and_proxies_are_refused_with_the_remedy_and_discovery_passes() 
             &[local, ("via", "1.1 proxy")],
         ];
         for headers in cases {
-            for target in [NETWORK, "/opendepot/modules/v1/team/network/aws/versions", "/nothing"] {
+            for target in [
+                NETWORK,
+                "/opendepot/modules/v1/team/network/aws/versions",
+                "/nothing",
+            ] {
                 let answer = world.send(Method::GET, target, headers).await;
                 answer.assert_error(403, &format!("{target} {headers:?}"));
                 let text = answer.json().to_string();
-                assert!(text.contains("--anonymous-auth") && text.contains("token"), "{text}");
+                assert!(
+                    text.contains("--anonymous-auth") && text.contains("token"),
+                    "{text}"
+                );
             }
             let answer = world.send(Method::GET, DISCOVERY, headers).await;
             assert_eq!(answer.code(), 200, "{headers:?}");
@@ -68,7 +82,10 @@ fn other_modes_do_not_mind_proxies_and_believe_nothing_of_them() {
         let target = "/opendepot/modules/v1/team/network/aws/1.1.0/download";
         let answer = world.send(Method::GET, target, &headers).await;
         let location = answer.header("x-terraform-get");
-        assert!(location.starts_with("https://depot.example/opendepot/"), "{location}");
+        assert!(
+            location.starts_with("https://depot.example/opendepot/"),
+            "{location}"
+        );
         let target = "/opendepot/providers/v1/team/widget/1.2.0/download/linux/amd64";
         let answer = world.send(Method::GET, target, &headers).await;
         assert!(!String::from_utf8_lossy(&answer.body).contains("evil"));

@@ -8,4 +8,7 @@ mod documents;
 mod errors;
 mod hostile;
 mod local;
+mod server;
+mod socket;
 mod support;
+mod wire;

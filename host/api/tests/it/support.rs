@@ -78,7 +78,10 @@ impl AccessPolicy for FakePolicy {
     ) -> BoxFuture<'a, Vec<Decision>> {
         self.num_calls.fetch_add(1, Ordering::Relaxed);
         let rule = self.rule.as_ref().unwrap();
-        let answers = targets.iter().flat_map(|target| rule(subject, action, target)).collect();
+        let answers = targets
+            .iter()
+            .flat_map(|target| rule(subject, action, target))
+            .collect();
         Box::pin(std::future::ready(answers))
     }
 }
@@ -91,7 +94,11 @@ pub(crate) struct FakeStorage {
 }
 
 impl StorageDecisions for FakeStorage {
-    fn validate<'a>(&'a self, _: &'a PluginId, _: Option<&'a str>) -> BoxFuture<'a, Result<(), SeamError>> {
+    fn validate<'a>(
+        &'a self,
+        _: &'a PluginId,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), SeamError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -115,9 +122,10 @@ impl StorageDecisions for FakeStorage {
         self.num_plans.fetch_add(1, Ordering::Relaxed);
         let failure = *self.failure.lock().unwrap();
         Box::pin(std::future::ready(match failure {
-            Some(kind) => {
-                Err(SeamError { kind, message: "secret detail of `s3://inner-bucket`".to_owned() })
-            }
+            Some(kind) => Err(SeamError {
+                kind,
+                message: "secret detail of `s3://inner-bucket`".to_owned(),
+            }),
             None => Ok(native(record)),
         }))
     }
@@ -160,7 +168,10 @@ impl Setup {
             limits: Limits::default(),
             allow_unsigned: false,
             base_url: String::new(),
-            modules: ModuleOptions { direct_download: true, direct_download_max_bytes: 100_000 },
+            modules: ModuleOptions {
+                direct_download: true,
+                direct_download_max_bytes: 100_000,
+            },
             rule: None,
         }
     }
@@ -170,7 +181,9 @@ impl Setup {
         mut self,
         rule: impl Fn(&Subject, Action, &Target) -> Decision + Send + Sync + 'static,
     ) -> Self {
-        self.rule = Some(Box::new(move |subject, action, target| vec![rule(subject, action, target)]));
+        self.rule = Some(Box::new(move |subject, action, target| {
+            vec![rule(subject, action, target)]
+        }));
         self
     }
 
@@ -296,7 +309,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -311,7 +326,11 @@ impl Answer {
         assert_eq!(self.header("content-type"), "application/json", "{context}");
         assert_eq!(self.header("cache-control"), "no-store", "{context}");
         let json = self.json();
-        assert_eq!(json["errors"].as_array().unwrap().len(), 1, "{context}: {shown}");
+        assert_eq!(
+            json["errors"].as_array().unwrap().len(),
+            1,
+            "{context}: {shown}"
+        );
         assert_eq!(json["requestId"], self.header("x-request-id"), "{context}");
         assert_ne!(json["requestId"], "", "{context}");
     }
@@ -319,17 +338,28 @@ impl Answer {
 
 impl World {
     /// Sends one request.
-    pub(crate) async fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(target);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut request = request.body(axum::body::Body::empty()).unwrap();
-        request.extensions_mut().insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        request
+            .extensions_mut()
+            .insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     pub(crate) async fn get(&self, target: &str) -> Answer {
@@ -339,7 +369,8 @@ impl World {
     /// A GET with the token.
     pub(crate) async fn get_as_reader(&self, target: &str) -> Answer {
         let value = format!("Bearer {}", self.token);
-        self.send(Method::GET, target, &[("authorization", &value)]).await
+        self.send(Method::GET, target, &[("authorization", &value)])
+            .await
     }
 
     /// Changes the facts and waits until they are served.
@@ -347,7 +378,10 @@ impl World {
         edit(&mut self.source.0.lock().unwrap());
         let before = self.registry.catalog().generation;
         self.registry.catalog_changed().await;
-        until("a new catalog", || self.registry.catalog().generation > before).await;
+        until("a new catalog", || {
+            self.registry.catalog().generation > before
+        })
+        .await;
     }
 
     /// The query of a capability.
@@ -373,7 +407,13 @@ impl World {
             Purpose::Archive | Purpose::Module => Sha256::of(&package_bytes("1.2.0", "linux")),
         };
         let expires = unix_now() + 300;
-        self.query(&Capability { purpose, id: &id, release: &release, sha256: &sha256, expires })
+        self.query(&Capability {
+            purpose,
+            id: &id,
+            release: &release,
+            sha256: &sha256,
+            expires,
+        })
     }
 
     /// A capability for `network` 1.1.0.
@@ -381,14 +421,22 @@ impl World {
         let id = module_id("network", "1.1.0");
         let sha256 = Sha256::of(&self.bytes);
         let (release, expires) = ("", unix_now() + 300);
-        self.query(&Capability { purpose: Purpose::Module, id: &id, release, sha256: &sha256, expires })
+        self.query(&Capability {
+            purpose: Purpose::Module,
+            id: &id,
+            release,
+            sha256: &sha256,
+            expires,
+        })
     }
 }
 
 /// The download path of `network` 1.1.0.
-pub(crate) const NETWORK: &str = "/opendepot/modules/v1/download/plugin/storage-fs/network/network-1.1.0.zip";
+pub(crate) const NETWORK: &str =
+    "/opendepot/modules/v1/download/plugin/storage-fs/network/network-1.1.0.zip";
 /// The download path of `widget` 1.2.0 for linux_amd64.
-pub(crate) const WIDGET: &str = "/opendepot/providers/v1/download/team/widget/1.2.0?os=linux&arch=amd64";
+pub(crate) const WIDGET: &str =
+    "/opendepot/providers/v1/download/team/widget/1.2.0?os=linux&arch=amd64";
 
 /// Waits for a condition.
 pub(crate) async fn until(what: &str, is_met: impl Fn() -> bool) {
@@ -400,7 +448,10 @@ pub(crate) async fn until(what: &str, is_met: impl Fn() -> bool) {
 }
 
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 fn fixed_keys(folder: &Path) -> Arc<ArtifactKeys> {
@@ -421,7 +472,11 @@ pub(crate) fn module_id(name: &str, version: &str) -> ArtifactId {
 
 pub(crate) fn provider_id(name: &str, version: &str, os: &str, arch: &str) -> ArtifactId {
     let platform = Some(Platform::new(os, arch).unwrap());
-    ArtifactId { kind: ArtifactKind::Provider, platform, ..module_id(name, version) }
+    ArtifactId {
+        kind: ArtifactKind::Provider,
+        platform,
+        ..module_id(name, version)
+    }
 }
 
 fn store(root: &Path, config: &str, file: &str, bytes: &[u8]) -> ArtifactRecord {
@@ -434,7 +489,12 @@ fn store(root: &Path, config: &str, file: &str, bytes: &[u8]) -> ArtifactRecord 
         store: "file:///".to_owned(),
         key: format!("{config}/{file}"),
         file_name: FileName::new(file).unwrap(),
-        media_type: if is_zip { "application/zip" } else { "application/x-tar" }.to_owned(),
+        media_type: if is_zip {
+            "application/zip"
+        } else {
+            "application/x-tar"
+        }
+        .to_owned(),
         size: bytes.len() as u64,
         sha256: Sha256::of(bytes),
     }
@@ -482,7 +542,12 @@ pub(crate) fn provider_versions(
     let mut files = Vec::new();
     for (os, arch) in platforms {
         let bytes = package_bytes(version, os);
-        let record = store(root, "widget", &format!("{version}-{os}-{arch}.zip"), &bytes);
+        let record = store(
+            root,
+            "widget",
+            &format!("{version}-{os}-{arch}.zip"),
+            &bytes,
+        );
         let h1 = H1::of_files([("terraform-provider-widget", record.sha256)]);
         files.push(ReleaseFile {
             os: (*os).to_owned(),
@@ -546,18 +611,54 @@ fn facts(root: &Path) -> (Snapshot, Bytes) {
     let directory = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(root.to_str().unwrap());
     let file_system = format!("fileSystem/{directory}");
     let mut versions = vec![
-        module_version(root, "network", "1.0.0", "zip", b"network 1.0.0", "plugin/storage-fs"),
+        module_version(
+            root,
+            "network",
+            "1.0.0",
+            "zip",
+            b"network 1.0.0",
+            "plugin/storage-fs",
+        ),
         module_version(root, "network", "1.1.0", "zip", &bytes, "plugin/storage-fs"),
-        module_version(root, "network", "0.1.0", "zip", b"in s3", "s3/bucket/eu-west-1"),
+        module_version(
+            root,
+            "network",
+            "0.1.0",
+            "zip",
+            b"in s3",
+            "s3/bucket/eu-west-1",
+        ),
         module_version(root, "network", "0.2.0", "zip", b"in gcs", "gcs/bucket"),
         module_version(root, "network", "0.3.0", "zip", b"in azure", azure),
-        module_version(root, "network", "0.4.0", "zip", b"in a folder", &file_system),
-        module_version(root, "anysystem", "2.0.0", "tar.gz", b"tar bytes", "plugin/storage-fs"),
+        module_version(
+            root,
+            "network",
+            "0.4.0",
+            "zip",
+            b"in a folder",
+            &file_system,
+        ),
+        module_version(
+            root,
+            "anysystem",
+            "2.0.0",
+            "tar.gz",
+            b"tar bytes",
+            "plugin/storage-fs",
+        ),
     ];
-    versions.extend(provider_versions(root, "1.2.0", &[("linux", "amd64"), ("darwin", "arm64")]));
+    versions.extend(provider_versions(
+        root,
+        "1.2.0",
+        &[("linux", "amd64"), ("darwin", "arm64")],
+    ));
     versions.extend(provider_versions(root, "1.3.0", &[("linux", "amd64")]));
     let snapshot = Snapshot {
-        modules: vec![module("network", Some("aws")), module("anysystem", None), module("empty", None)],
+        modules: vec![
+            module("network", Some("aws")),
+            module("anysystem", None),
+            module("empty", None),
+        ],
         providers: vec![provider("widget"), provider("unpublished")],
         versions: versions.into_iter().map(Arc::new).collect(),
     };

@@ -1,7 +1,7 @@
 //! One pass over the folder.
 
-use super::sources;
 use super::read::{self, Document, Folder};
+use super::sources;
 use super::{Options, Problem, Report, merge};
 use crate::Embedded;
 use crate::resource::Resource;

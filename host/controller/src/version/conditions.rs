@@ -4,8 +4,8 @@ use super::intent::Refusal;
 use super::{Surroundings, condition_time};
 use opendepot_actors::reconciler::JobError;
 use opendepot_crds::{
-    ConditionStatus, ConditionType, Reason, SYNC_FAILED_MODULE, SYNC_FAILED_PROVIDER, SYNCED_VERSION, Time, Version,
-    VersionStatus, conditions,
+    ConditionStatus, ConditionType, Reason, SYNC_FAILED_MODULE, SYNC_FAILED_PROVIDER,
+    SYNCED_VERSION, Time, Version, VersionStatus, conditions,
 };
 use opendepot_domain::ArtifactKind;
 
@@ -18,7 +18,11 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) fn new(version: &'a Version, surroundings: &'a Surroundings) -> Self {
-        Self { version, surroundings, now: condition_time() }
+        Self {
+            version,
+            surroundings,
+            now: condition_time(),
+        }
     }
 
     pub(crate) fn set(
@@ -30,7 +34,15 @@ impl<'a> Report<'a> {
         message: &str,
     ) {
         let generation = self.version.metadata.generation;
-        conditions::set(&mut status.conditions, type_, value, reason, message, generation, &self.now);
+        conditions::set(
+            &mut status.conditions,
+            type_,
+            value,
+            reason,
+            message,
+            generation,
+            &self.now,
+        );
         status.observed_generation = generation;
     }
 
@@ -38,20 +50,50 @@ impl<'a> Report<'a> {
     pub(crate) fn stored(&self, status: &mut VersionStatus, kind: ArtifactKind) {
         status.synced = true;
         status.sync_status = SYNCED_VERSION.to_owned();
-        self.set(status, ConditionType::Fetched, true, Reason::Succeeded, "the source was fetched and inspected");
-        self.set(status, ConditionType::Stored, true, Reason::Succeeded, "the bytes are stored");
+        self.set(
+            status,
+            ConditionType::Fetched,
+            true,
+            Reason::Succeeded,
+            "the source was fetched and inspected",
+        );
+        self.set(
+            status,
+            ConditionType::Stored,
+            true,
+            Reason::Succeeded,
+            "the bytes are stored",
+        );
         let unscanned = ConditionStatus::Unknown;
-        self.set(status, ConditionType::Scanned, unscanned, Reason::ScanDisabled, "scanning is not enabled");
+        self.set(
+            status,
+            ConditionType::Scanned,
+            unscanned,
+            Reason::ScanDisabled,
+            "scanning is not enabled",
+        );
         for done in [ConditionType::Reconciling, ConditionType::Stalled] {
             conditions::remove(&mut status.conditions, done);
         }
         let (is_published, reason, message) = match kind {
-            ArtifactKind::Module if self.surroundings.has_parent => (true, Reason::Published, "clients can have it"),
+            ArtifactKind::Module if self.surroundings.has_parent => {
+                (true, Reason::Published, "clients can have it")
+            }
             ArtifactKind::Module => (false, Reason::NoModule, "there is no Module of this name"),
             ArtifactKind::Provider => self.signed(status),
         };
-        self.set(status, ConditionType::Published, is_published, reason, message);
-        let ready = if is_published { Reason::Succeeded } else { reason };
+        self.set(
+            status,
+            ConditionType::Published,
+            is_published,
+            reason,
+            message,
+        );
+        let ready = if is_published {
+            Reason::Succeeded
+        } else {
+            reason
+        };
         self.set(status, ConditionType::Ready, is_published, ready, message);
     }
 
@@ -64,15 +106,35 @@ impl<'a> Report<'a> {
             })
         });
         if is_listed {
-            self.set(status, ConditionType::Signed, true, Reason::Succeeded, "a signed release lists this platform");
+            self.set(
+                status,
+                ConditionType::Signed,
+                true,
+                Reason::Succeeded,
+                "a signed release lists this platform",
+            );
         } else {
             let message = "the release waits for every platform, and is then signed";
-            self.set(status, ConditionType::Signed, false, Reason::ReleaseIncomplete, message);
+            self.set(
+                status,
+                ConditionType::Signed,
+                false,
+                Reason::ReleaseIncomplete,
+                message,
+            );
         }
         match (self.surroundings.has_parent, is_listed) {
-            (false, _) => (false, Reason::NoProvider, "there is no Provider of this name"),
+            (false, _) => (
+                false,
+                Reason::NoProvider,
+                "there is no Provider of this name",
+            ),
             (true, true) => (true, Reason::Published, "clients can have it"),
-            (true, false) => (false, Reason::ReleaseIncomplete, "the release waits for every platform, and is then signed"),
+            (true, false) => (
+                false,
+                Reason::ReleaseIncomplete,
+                "the release waits for every platform, and is then signed",
+            ),
         }
     }
 
@@ -91,17 +153,30 @@ impl<'a> Report<'a> {
     }
 
     /// A sync failed. What is published stays so: `Ready` keeps, `Stale` says why it is not fresh.
-    pub(crate) fn failed(&self, status: &mut VersionStatus, kind: ArtifactKind, stage: ConditionType, error: &JobError) {
+    pub(crate) fn failed(
+        &self,
+        status: &mut VersionStatus,
+        kind: ArtifactKind,
+        stage: ConditionType,
+        error: &JobError,
+    ) {
         let reason = super::reason(error.reason());
         let message = error.to_string();
         let prefix = match kind {
             ArtifactKind::Module => SYNC_FAILED_MODULE,
             ArtifactKind::Provider => SYNC_FAILED_PROVIDER,
         };
-        let is_final = error.kind() == opendepot_domain::Kind::Invalid || reason == Reason::PlatformUnavailable;
+        let is_final = error.kind() == opendepot_domain::Kind::Invalid
+            || reason == Reason::PlatformUnavailable;
         status.sync_status = format!("{prefix}{message}").chars().take(4_000).collect();
         if status.artifact.is_some() {
-            self.set(status, ConditionType::Stale, true, Reason::RefreshFailed, &message);
+            self.set(
+                status,
+                ConditionType::Stale,
+                true,
+                Reason::RefreshFailed,
+                &message,
+            );
             conditions::remove(&mut status.conditions, ConditionType::Reconciling);
             return;
         }
@@ -112,15 +187,33 @@ impl<'a> Report<'a> {
             self.set(status, ConditionType::Stalled, true, reason, &message);
             conditions::remove(&mut status.conditions, ConditionType::Reconciling);
         } else {
-            self.set(status, ConditionType::Reconciling, true, Reason::Progressing, "will be tried again");
+            self.set(
+                status,
+                ConditionType::Reconciling,
+                true,
+                Reason::Progressing,
+                "will be tried again",
+            );
             conditions::remove(&mut status.conditions, ConditionType::Stalled);
         }
     }
 
     pub(crate) fn waiting(&self, status: &mut VersionStatus, message: &str) {
-        self.set(status, ConditionType::Reconciling, true, Reason::Progressing, message);
+        self.set(
+            status,
+            ConditionType::Reconciling,
+            true,
+            Reason::Progressing,
+            message,
+        );
         if conditions::find(&status.conditions, ConditionType::Ready).is_none() {
-            self.set(status, ConditionType::Ready, ConditionStatus::Unknown, Reason::Progressing, message);
+            self.set(
+                status,
+                ConditionType::Ready,
+                ConditionStatus::Unknown,
+                Reason::Progressing,
+                message,
+            );
         }
     }
 }

@@ -11,8 +11,13 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 use opendepot_actors::reconciler::{Fetched, JobError, Origin, ProviderOrigin};
 use opendepot_crds as crds;
-use opendepot_crds::{ConditionType, Provider, Reason, StatusArtifact, Verdict, VersionSource, VersionStatus, conditions};
+use opendepot_crds::{
+    ConditionType, Provider, Reason, StatusArtifact, Verdict, VersionSource, VersionStatus,
+    conditions,
+};
+use opendepot_domain::scan::Scope;
 use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Kind, Sha256};
+use opendepot_scanning::ScanRequest;
 use std::sync::Arc;
 
 /// What a fetched source means for what is stored.
@@ -45,18 +50,29 @@ impl Turn<'_> {
         opendepot_transfer::fault::point("sync.fetch");
         let fetched = match reconciler.fetch(&intent.id, origin).await {
             Ok(fetched) => fetched,
-            Err(error) => return self.fail(intent, &report, ConditionType::Fetched, error).await,
+            Err(error) => {
+                return self
+                    .fail(intent, &report, ConditionType::Fetched, error)
+                    .await;
+            }
         };
         opendepot_transfer::fault::point("sync.fetch.done");
+        self.scan(intent, &fetched).await?;
         let is_missing = match &stored {
             None => true,
-            Some(record) => match reconciler.probe(record.clone(), artifact(intent, record)).await {
+            Some(record) => match reconciler
+                .probe(record.clone(), artifact(intent, record))
+                .await
+            {
                 Ok(is_there) => !is_there,
                 Err(error) => return Err(Error::Job(error)),
             },
         };
         match self.compare(intent, stored.as_ref(), &fetched, is_missing) {
-            Comparison::Store => self.store(intent, stored.filter(|_| !is_missing), None, fetched, token).await,
+            Comparison::Store => {
+                self.store(intent, stored.filter(|_| !is_missing), None, fetched, token)
+                    .await
+            }
             Comparison::Replace => self.store(intent, None, stored, fetched, token).await,
             Comparison::Same => self.unchanged(intent, &report, token).await,
             Comparison::Drift => {
@@ -67,18 +83,44 @@ impl Turn<'_> {
                     intent.id.namespace,
                     self.version.name_any()
                 );
-                self.differs(&report, Reason::ContentChanged, message, None, token).await
+                self.differs(&report, Reason::ContentChanged, message, None, token)
+                    .await
             }
             Comparison::Immutable => {
                 let text = format!("{}'{}'", crds::SYNC_IMMUTABLE, fetched.sha256.to_base64());
-                self.differs(&report, Reason::Immutable, text.clone(), Some(text), token).await
+                self.differs(&report, Reason::Immutable, text.clone(), Some(text), token)
+                    .await
             }
             Comparison::OtherSource => {
                 let message = "the repository of this name is another one than the version was published from; \
                                the stored bytes stay"
                     .to_owned();
-                self.differs(&report, Reason::SourceIdentityChanged, message, None, token).await
+                self.differs(&report, Reason::SourceIdentityChanged, message, None, token)
+                    .await
             }
+        }
+    }
+
+    /// Asks for a scan before anything is stored. There is no scanner yet; its place is here, and
+    /// no report is no clean report: the conditions say that nothing was scanned.
+    async fn scan(&self, intent: &Intent, fetched: &Fetched) -> Result<(), Error> {
+        let scope = match intent.id.kind {
+            ArtifactKind::Module => Scope::Module,
+            ArtifactKind::Provider => Scope::ProviderBinary,
+        };
+        let request = ScanRequest {
+            file: fetched.path().to_owned(),
+            scope,
+        };
+        match self.context.options.scanner.scan(request).await {
+            Ok(Err(opendepot_scanning::Error::NotConfigured { .. })) => Ok(()),
+            Ok(Err(error)) => Err(Error::Internal {
+                attempt: "scan",
+                reason: error.to_string(),
+            }),
+            // A report would be judged by the scan plugins here (roadmap 5).
+            Ok(Ok(_)) => Ok(()),
+            Err(error) => Err(Error::Job(Arc::new(JobError::Actor(error)))),
         }
     }
 
@@ -89,7 +131,9 @@ impl Turn<'_> {
         fetched: &Fetched,
         is_missing: bool,
     ) -> Comparison {
-        let Some(stored) = stored else { return Comparison::Store };
+        let Some(stored) = stored else {
+            return Comparison::Store;
+        };
         let source = self.status().source.unwrap_or_default();
         if source.repository_id.is_some()
             && fetched.source.repository_id.is_some()
@@ -101,7 +145,11 @@ impl Turn<'_> {
         let has_same_tree = fetched.tree_digest.is_some()
             && fetched.tree_digest.map(|digest| digest.to_string()) == source.tree_digest;
         if stored.sha256 == fetched.sha256 {
-            return if is_missing { Comparison::Store } else { Comparison::Same };
+            return if is_missing {
+                Comparison::Store
+            } else {
+                Comparison::Same
+            };
         }
         if has_same_tree && !is_missing {
             return Comparison::Same;
@@ -109,7 +157,11 @@ impl Turn<'_> {
         if intent.is_immutable {
             return Comparison::Immutable;
         }
-        if self.approved() == Some(fetched.sha256) { Comparison::Replace } else { Comparison::Drift }
+        if self.approved() == Some(fetched.sha256) {
+            Comparison::Replace
+        } else {
+            Comparison::Drift
+        }
     }
 
     /// Places and stores fetched bytes, and publishes them by recording it.
@@ -134,38 +186,82 @@ impl Turn<'_> {
         };
         let record = match kept {
             Some(record) => record,
-            None => match reconciler.locate(&intent.backend.plugin, intent.backend.backend_json.as_deref(), &wanted).await {
+            None => match reconciler
+                .locate(
+                    &intent.backend.plugin,
+                    intent.backend.backend_json.as_deref(),
+                    &wanted,
+                )
+                .await
+            {
                 Ok(record) => record,
-                Err(error) => return self.fail(intent, &report, ConditionType::Stored, error).await,
+                Err(error) => {
+                    return self
+                        .fail(intent, &report, ConditionType::Stored, error)
+                        .await;
+                }
             },
         };
 
         // Recorded before the first byte is uploaded, so that a crash leaves nothing unaccounted.
-        let mut pending = if sealed { self.status() } else { unsealed(self.status()) };
-        let stale = pending.pending.take().filter(|old| *old != StatusArtifact::from(&record));
-        if let Some(stale) = stale.as_ref().and_then(|stale| ArtifactRecord::try_from(stale).ok()) {
+        let mut pending = if sealed {
+            self.status()
+        } else {
+            unsealed(self.status())
+        };
+        let stale = pending
+            .pending
+            .take()
+            .filter(|old| *old != StatusArtifact::from(&record));
+        if let Some(stale) = stale
+            .as_ref()
+            .and_then(|stale| ArtifactRecord::try_from(stale).ok())
+        {
             let old = artifact(intent, &stale);
             opendepot_transfer::fault::point("sync.erase");
             if let Err(error) = reconciler.erase(stale, old).await {
-                return self.fail(intent, &report, ConditionType::Stored, error).await;
+                return self
+                    .fail(intent, &report, ConditionType::Stored, error)
+                    .await;
             }
             opendepot_transfer::fault::point("sync.erase.done");
         }
         pending.pending = Some(StatusArtifact::from(&record));
         report.waiting(&mut pending, "storing the bytes");
-        seal::apply(&self.context.options.artifact_keys, self.version, &mut pending);
+        seal::apply(
+            &self.context.options.artifact_keys,
+            self.version,
+            &mut pending,
+        );
         let version = self.write(&pending).await?;
         let version = version.as_ref().unwrap_or(self.version);
-        let turn = Turn { version, api: self.api, context: self.context, surroundings: self.surroundings };
+        let turn = Turn {
+            version,
+            api: self.api,
+            context: self.context,
+            surroundings: self.surroundings,
+        };
 
         opendepot_transfer::fault::point("sync.store");
-        let stored = reconciler.store(record.clone(), wanted, Arc::clone(&fetched)).await;
+        let stored = reconciler
+            .store(record.clone(), wanted, Arc::clone(&fetched))
+            .await;
         opendepot_transfer::fault::point("sync.store.done");
         if let Err(error) = stored {
-            return turn.fail(intent, &report, ConditionType::Stored, error).await;
+            return turn
+                .fail(intent, &report, ConditionType::Stored, error)
+                .await;
         }
         let mut after = turn.status();
-        turn.record(intent, &record, replaced.as_ref(), &fetched, &mut after, token).await?;
+        turn.record(
+            intent,
+            &record,
+            replaced.as_ref(),
+            &fetched,
+            &mut after,
+            token,
+        )
+        .await?;
         let report = Report::new(version, self.surroundings);
         turn.describe_source(&report, &fetched, &mut after);
         report.stored(&mut after, intent.id.kind);
@@ -188,8 +284,15 @@ impl Turn<'_> {
         fetched: &Fetched,
     ) -> Result<Artifact, Error> {
         let derived = || {
-            opendepot_domain::artifact::derived_file_name(&intent.id, &fetched.sha256, fetched.extension)
-                .map_err(|error| Error::Internal { attempt: "name the stored file", reason: error.to_string() })
+            opendepot_domain::artifact::derived_file_name(
+                &intent.id,
+                &fetched.sha256,
+                fetched.extension,
+            )
+            .map_err(|error| Error::Internal {
+                attempt: "name the stored file",
+                reason: error.to_string(),
+            })
         };
         Ok(Artifact {
             id: intent.id.clone(),
@@ -220,7 +323,9 @@ impl Turn<'_> {
         after.archive_size_bytes = i64::try_from(record.size).ok();
         after.h1 = fetched.h1.as_ref().map(ToString::to_string);
         after.protocols.clone_from(&fetched.protocols);
-        after.published_at.get_or_insert_with(|| crds::rfc3339(unix_now()));
+        after
+            .published_at
+            .get_or_insert_with(|| crds::rfc3339(unix_now()));
         after.last_handled_sync = Some(token.to_owned());
         let text = |digest: Option<Sha256>| digest.map(|digest| digest.to_string());
         let source = &fetched.source;
@@ -238,35 +343,73 @@ impl Turn<'_> {
             reason: "scanning is not enabled".to_owned(),
         });
         if let (ArtifactKind::Module, Some(text)) = (intent.id.kind, &fetched.readme) {
-            after.readme_config_map_ref = readme::write(self.context, self.version, &intent.id, text).await?;
+            after.readme_config_map_ref =
+                readme::write(self.context, self.version, &intent.id, text).await?;
         }
         Ok(())
     }
 
     fn describe_source(&self, report: &Report<'_>, fetched: &Fetched, after: &mut VersionStatus) {
         let (value, message) = match &fetched.source.signing_key {
-            Some(key) => (true, format!("the source's digest and its signature by `{key}` hold")),
-            None => (fetched.source.is_verified, fetched.source.verification.clone()),
+            Some(key) => (
+                true,
+                format!("the source's digest and its signature by `{key}` hold"),
+            ),
+            None => (
+                fetched.source.is_verified,
+                fetched.source.verification.clone(),
+            ),
         };
-        let reason = if value { Reason::Succeeded } else { Reason::Unsigned };
-        report.set(after, ConditionType::SourceVerified, value, reason, &message);
+        let reason = if value {
+            Reason::Succeeded
+        } else {
+            Reason::Unsigned
+        };
+        report.set(
+            after,
+            ConditionType::SourceVerified,
+            value,
+            reason,
+            &message,
+        );
         let assumed = fetched.are_protocols_assumed;
         let message = "no manifest says which protocols this provider speaks; 5.0 is assumed";
-        report.set(after, ConditionType::ProtocolsAssumed, assumed, Reason::NoManifest, message);
-        let healed = [ConditionType::ArtifactMissing, ConditionType::ArtifactCorrupt];
-        for over in [ConditionType::ContentDrift, ConditionType::Stale].into_iter().chain(healed) {
+        report.set(
+            after,
+            ConditionType::ProtocolsAssumed,
+            assumed,
+            Reason::NoManifest,
+            message,
+        );
+        let healed = [
+            ConditionType::ArtifactMissing,
+            ConditionType::ArtifactCorrupt,
+        ];
+        for over in [ConditionType::ContentDrift, ConditionType::Stale]
+            .into_iter()
+            .chain(healed)
+        {
             conditions::remove(&mut after.conditions, over);
         }
     }
 
-    async fn unchanged(&self, intent: &Intent, report: &Report<'_>, token: &str) -> Result<Action, Error> {
+    async fn unchanged(
+        &self,
+        intent: &Intent,
+        report: &Report<'_>,
+        token: &str,
+    ) -> Result<Action, Error> {
         let mut after = self.status();
         after.last_handled_sync = Some(token.to_owned());
         for over in [ConditionType::ContentDrift, ConditionType::Stale] {
             conditions::remove(&mut after.conditions, over);
         }
         report.stored(&mut after, intent.id.kind);
-        seal::apply(&self.context.options.artifact_keys, self.version, &mut after);
+        seal::apply(
+            &self.context.options.artifact_keys,
+            self.version,
+            &mut after,
+        );
         self.write(&after).await?;
         Ok(Action::await_change())
     }
@@ -293,7 +436,13 @@ impl Turn<'_> {
             reason = reason.as_str(),
             "{message}"
         );
-        report.set(&mut after, ConditionType::ContentDrift, true, reason, &message);
+        report.set(
+            &mut after,
+            ConditionType::ContentDrift,
+            true,
+            reason,
+            &message,
+        );
         conditions::remove(&mut after.conditions, ConditionType::Reconciling);
         self.write(&after).await?;
         Ok(Action::await_change())
@@ -324,12 +473,20 @@ impl Turn<'_> {
     /// The origin, with the signing keys that its Provider has pinned when the spec names none.
     async fn pinned(&self, intent: &Intent) -> Result<Origin, Error> {
         let mut origin = intent.origin.clone();
-        if let Origin::Provider { source: ProviderOrigin::Registry { key_ids, .. } } = &mut origin
+        if let Origin::Provider {
+            source: ProviderOrigin::Registry { key_ids, .. },
+        } = &mut origin
             && key_ids.is_empty()
         {
             let api: Api<Provider> = self.context.api(intent.id.namespace.as_str());
-            let provider = api.get_opt(intent.id.name.as_str()).await.map_err(Error::api("read the provider"))?;
-            *key_ids = provider.and_then(|provider| provider.status).map(|status| status.pinned_signing_keys).unwrap_or_default();
+            let provider = api
+                .get_opt(intent.id.name.as_str())
+                .await
+                .map_err(Error::api("read the provider"))?;
+            *key_ids = provider
+                .and_then(|provider| provider.status)
+                .map(|status| status.pinned_signing_keys)
+                .unwrap_or_default();
         }
         Ok(origin)
     }
@@ -353,4 +510,3 @@ fn unsealed(mut status: VersionStatus) -> VersionStatus {
     status.synced = false;
     status
 }
-

@@ -6,7 +6,9 @@ use opendepot_actors::reconciler::{ModuleOrigin, Origin, ProviderOrigin};
 use opendepot_crds as crds;
 use opendepot_crds::{Backend, Reason, Version};
 use opendepot_domain::canonical::Canonical;
-use opendepot_domain::{ArtifactId, ArtifactKind, ConfigName, FileName, Namespace, PluginId, ResourceName, Sha256};
+use opendepot_domain::{
+    ArtifactId, ArtifactKind, ConfigName, FileName, Namespace, PluginId, ResourceName, Sha256,
+};
 use std::path::{Component, Path, PathBuf};
 
 /// A Version's wishes, complete.
@@ -34,7 +36,10 @@ pub struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -50,7 +55,11 @@ pub(crate) fn owner(version: &Version) -> Option<(ArtifactKind, String, String)>
         .find(|owner| owner.controller == Some(true) && owner.api_version == crds::API_VERSION)?;
     match owner.kind.as_str() {
         "Module" => Some((ArtifactKind::Module, owner.name.clone(), owner.uid.clone())),
-        "Provider" => Some((ArtifactKind::Provider, owner.name.clone(), owner.uid.clone())),
+        "Provider" => Some((
+            ArtifactKind::Provider,
+            owner.name.clone(),
+            owner.uid.clone(),
+        )),
         _ => None,
     }
 }
@@ -68,24 +77,39 @@ pub fn identity(version: &Version) -> Result<(ArtifactId, ConfigName), Refusal> 
     let owner = owner(version);
     let labels = version.labels();
     let (configured, label) = match kind {
-        ArtifactKind::Module => {
-            (spec.module_config_ref.as_ref().and_then(|config| config.name.clone()), crds::LABEL_MODULE)
-        }
-        ArtifactKind::Provider => {
-            (spec.provider_config_ref.as_ref().and_then(|config| config.name.clone()), crds::LABEL_PROVIDER)
-        }
+        ArtifactKind::Module => (
+            spec.module_config_ref
+                .as_ref()
+                .and_then(|config| config.name.clone()),
+            crds::LABEL_MODULE,
+        ),
+        ArtifactKind::Provider => (
+            spec.provider_config_ref
+                .as_ref()
+                .and_then(|config| config.name.clone()),
+            crds::LABEL_PROVIDER,
+        ),
     };
-    let owner_name = owner.filter(|(owner_kind, ..)| *owner_kind == kind).map(|(_, name, _)| name);
-    let config_text = configured.or_else(|| owner_name.clone()).or_else(|| labels.get(label).cloned());
+    let owner_name = owner
+        .filter(|(owner_kind, ..)| *owner_kind == kind)
+        .map(|(_, name, _)| name);
+    let config_text = configured
+        .or_else(|| owner_name.clone())
+        .or_else(|| labels.get(label).cloned());
     let config_text = config_text.ok_or_else(|| {
-        Refusal::new(Reason::InvalidSpec, "the config reference has no `name` and no owner gives one")
+        Refusal::new(
+            Reason::InvalidSpec,
+            "the config reference has no `name` and no owner gives one",
+        )
     })?;
     let config_name = ConfigName::new(config_text.clone()).map_err(invalid)?;
     let id = ArtifactId {
         namespace: Namespace::new(version.namespace().unwrap_or_default()).map_err(invalid)?,
         kind,
         name: ResourceName::new(owner_name.unwrap_or(config_text)).map_err(invalid)?,
-        version: spec.parsed().map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?,
+        version: spec
+            .parsed()
+            .map_err(|error| Refusal::new(Reason::InvalidVersion, error.to_string()))?,
         platform: spec.platform().map_err(invalid)?,
     };
     Ok((id, config_name))
@@ -101,7 +125,10 @@ impl Intent {
     ) -> Result<Self, Refusal> {
         let object_name = version.name_any();
         if object_name.contains('.') {
-            return Err(Refusal::new(Reason::InvalidName, crds::sync_invalid_name(&object_name)));
+            return Err(Refusal::new(
+                Reason::InvalidName,
+                crds::sync_invalid_name(&object_name),
+            ));
         }
         let (id, config_name) = identity(version)?;
         let spec = &version.spec;
@@ -110,12 +137,31 @@ impl Intent {
             ArtifactKind::Provider => provider_origin(spec, &id, context)?,
         };
         let backend = backend(storage.as_ref(), context)?;
-        let file_name = spec.file_name.clone().map(FileName::new).transpose().map_err(invalid)?;
+        let file_name = spec
+            .file_name
+            .clone()
+            .map(FileName::new)
+            .transpose()
+            .map_err(invalid)?;
         let mut input = Canonical::new("intent");
-        input.field(&format!("{origin:?}")).field(backend.plugin.as_str());
+        input
+            .field(&format!("{origin:?}"))
+            .field(backend.plugin.as_str());
         input.field(backend.backend_json.as_deref().unwrap_or_default());
-        let digest = Sha256::of(input.as_bytes()).to_string().chars().take(12).collect();
-        Ok(Self { id, config_name, origin, backend, file_name, is_immutable, digest })
+        let digest = Sha256::of(input.as_bytes())
+            .to_string()
+            .chars()
+            .take(12)
+            .collect();
+        Ok(Self {
+            id,
+            config_name,
+            origin,
+            backend,
+            file_name,
+            is_immutable,
+            digest,
+        })
     }
 
     /// What `status.lastHandledSync` says once this intent and `request` have been acted on.
@@ -132,10 +178,12 @@ fn module_origin(
     id: &ArtifactId,
     context: &Context,
 ) -> Result<Resolved, Refusal> {
-    let inline = spec
-        .module_config_ref
-        .as_ref()
-        .ok_or_else(|| Refusal::new(Reason::MissingRef, "a Version of type Module needs `moduleConfigRef`"))?;
+    let inline = spec.module_config_ref.as_ref().ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingRef,
+            "a Version of type Module needs `moduleConfigRef`",
+        )
+    })?;
     let has_source = inline.source.is_some() || inline.repo_owner.is_some();
     let config = match module {
         Some(module) if !has_source => &module.spec.module_config,
@@ -150,13 +198,28 @@ fn module_origin(
             let (root, path) = folder(&path, id, context)?;
             ModuleOrigin::Folder { root, path }
         }
-        crds::ModuleOrigin::Github { owner, repository, tag_prefix, subdirectory } => {
-            ModuleOrigin::Github { owner, repository, tag_prefix, subdirectory }
-        }
+        crds::ModuleOrigin::Github {
+            owner,
+            repository,
+            tag_prefix,
+            subdirectory,
+        } => ModuleOrigin::Github {
+            owner,
+            repository,
+            tag_prefix,
+            subdirectory,
+        },
     };
     let is_tar = format == crds::FileFormat::TarGz;
-    let storage = inline.storage_config.clone().or_else(|| config.storage_config.clone());
-    Ok((Origin::Module { source, is_tar }, storage, config.is_immutable()))
+    let storage = inline
+        .storage_config
+        .clone()
+        .or_else(|| config.storage_config.clone());
+    Ok((
+        Origin::Module { source, is_tar },
+        storage,
+        config.is_immutable(),
+    ))
 }
 
 fn provider_origin(
@@ -164,10 +227,12 @@ fn provider_origin(
     id: &ArtifactId,
     context: &Context,
 ) -> Result<Resolved, Refusal> {
-    let config = spec
-        .provider_config_ref
-        .as_ref()
-        .ok_or_else(|| Refusal::new(Reason::MissingRef, "a Version of type Provider needs `providerConfigRef`"))?;
+    let config = spec.provider_config_ref.as_ref().ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingRef,
+            "a Version of type Provider needs `providerConfigRef`",
+        )
+    })?;
     if config.uses_github_app() {
         return Err(github_app());
     }
@@ -176,13 +241,32 @@ fn provider_origin(
             let (root, path) = folder(&path, id, context)?;
             ProviderOrigin::Folder { root, path }
         }
-        crds::ProviderOrigin::Registry { host, namespace, name, key_ids, allow_unsigned } => {
-            let base_url = host.map_or_else(|| context.options.provider_registry.clone(), |host| format!("https://{host}"));
+        crds::ProviderOrigin::Registry {
+            host,
+            namespace,
+            name,
+            key_ids,
+            allow_unsigned,
+        } => {
+            let base_url = host.map_or_else(
+                || context.options.provider_registry.clone(),
+                |host| format!("https://{host}"),
+            );
             let allow_unsigned = allow_unsigned || !context.options.require_signature;
-            ProviderOrigin::Registry { base_url, namespace, name, key_ids, allow_unsigned }
+            ProviderOrigin::Registry {
+                base_url,
+                namespace,
+                name,
+                key_ids,
+                allow_unsigned,
+            }
         }
     };
-    Ok((Origin::Provider { source }, config.storage_config.clone(), false))
+    Ok((
+        Origin::Provider { source },
+        config.storage_config.clone(),
+        false,
+    ))
 }
 
 fn github_app() -> Refusal {
@@ -194,37 +278,71 @@ fn github_app() -> Refusal {
 
 fn backend(storage: Option<&crds::StorageConfig>, context: &Context) -> Result<Backend, Refusal> {
     let refuse = |error: crds::Error| Refusal::new(Reason::StorageInvalid, error.to_string());
-    if storage.is_some_and(|storage| storage.presigned().is_some()) {
-        // Silence would hand out proxied bytes where somebody asked for redirects.
-        tracing::debug!("presigning comes with the cloud backends; bytes are proxied");
+    if storage
+        .and_then(crds::StorageConfig::presigned)
+        .is_some_and(|presign| !presign.fallback_to_proxy)
+    {
+        // With the fallback, which is the default, bytes are proxied; without it somebody relies on redirects.
+        return Err(Refusal::new(
+            Reason::StorageInvalid,
+            "`presign` without `fallbackToProxy` is not available yet: bytes are proxied",
+        ));
     }
-    let named = storage.map(crds::StorageConfig::backend).transpose().map_err(refuse)?.flatten();
-    let default = context.options.default_storage.as_ref().map(crds::StorageConfig::backend).transpose();
+    let named = storage
+        .map(crds::StorageConfig::backend)
+        .transpose()
+        .map_err(refuse)?
+        .flatten();
+    let default = context
+        .options
+        .default_storage
+        .as_ref()
+        .map(crds::StorageConfig::backend)
+        .transpose();
     if let Some(backend) = named.or(default.map_err(refuse)?.flatten()) {
         return Ok(backend);
     }
     let plugin = PluginId::new("storage-fs").map_err(invalid)?;
-    Ok(Backend { plugin, backend_json: None })
+    Ok(Backend {
+        plugin,
+        backend_json: None,
+    })
 }
 
 /// Splits a `source.path` into the root that bounds it and the path beneath.
 fn folder(path: &str, id: &ArtifactId, context: &Context) -> Result<(PathBuf, String), Refusal> {
     let forbid = |message: String| Refusal::new(Reason::SourceForbidden, message);
     if !path.contains("{version}") {
-        return Err(Refusal::new(Reason::InvalidSpec, format!("`source.path` `{path}` has no `{{version}}` placeholder")));
+        return Err(Refusal::new(
+            Reason::InvalidSpec,
+            format!("`source.path` `{path}` has no `{{version}}` placeholder"),
+        ));
     }
-    let filled = path.replace("{version}", &id.version.to_string()).replace("{namespace}", id.namespace.as_str());
+    let filled = path
+        .replace("{version}", &id.version.to_string())
+        .replace("{namespace}", id.namespace.as_str());
     let filled = Path::new(&filled);
-    if filled.components().any(|part| matches!(part, Component::ParentDir)) {
+    if filled
+        .components()
+        .any(|part| matches!(part, Component::ParentDir))
+    {
         return Err(forbid(format!("`source.path` `{path}` climbs with `..`")));
     }
     if filled.is_absolute() {
         let options = &context.options;
-        let root = options.allowed_paths.iter().find(|root| filled.starts_with(root)).ok_or_else(|| {
-            forbid(format!("`source.path` `{path}` is not under one of `sources.allowedPaths`"))
-        })?;
+        let root = options
+            .allowed_paths
+            .iter()
+            .find(|root| filled.starts_with(root))
+            .ok_or_else(|| {
+                forbid(format!(
+                    "`source.path` `{path}` is not under one of `sources.allowedPaths`"
+                ))
+            })?;
         if options.watch_namespace.is_none() && !path.contains("{namespace}") {
-            return Err(forbid(format!("`source.path` `{path}` needs a `{{namespace}}` placeholder where more than one namespace is watched")));
+            return Err(forbid(format!(
+                "`source.path` `{path}` needs a `{{namespace}}` placeholder where more than one namespace is watched"
+            )));
         }
         let beneath = filled.strip_prefix(root).map_err(invalid)?;
         return Ok((root.clone(), beneath.to_string_lossy().into_owned()));
@@ -232,6 +350,9 @@ fn folder(path: &str, id: &ArtifactId, context: &Context) -> Result<(PathBuf, St
     let root = context.options.manifests.clone().ok_or_else(|| {
         forbid(format!("`source.path` `{path}` is relative, and there is no manifests folder that it could be relative to"))
     })?;
-    let beneath: PathBuf = filled.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let beneath: PathBuf = filled
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect();
     Ok((root, beneath.to_string_lossy().into_owned()))
 }

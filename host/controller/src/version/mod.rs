@@ -23,7 +23,10 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Brings one Version to what its spec asks.
-pub(crate) async fn reconcile(version: Arc<Version>, context: Arc<Context>) -> Result<Action, Error> {
+pub(crate) async fn reconcile(
+    version: Arc<Version>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
     let api: Api<Version> = context.api(&version.namespace().unwrap_or_default());
     if version.meta().deletion_timestamp.is_some() {
         return cleanup::run(&version, &api, &context).await;
@@ -33,7 +36,12 @@ pub(crate) async fn reconcile(version: Arc<Version>, context: Arc<Context>) -> R
         None => version,
     };
     let surroundings = Surroundings::read(&version, &context).await?;
-    let turn = Turn { version: &version, api: &api, context: &context, surroundings: &surroundings };
+    let turn = Turn {
+        version: &version,
+        api: &api,
+        context: &context,
+        surroundings: &surroundings,
+    };
     match Intent::resolve(&version, surroundings.module.as_ref(), &context) {
         Ok(intent) => turn.run(&intent).await,
         Err(refusal) => turn.refuse(&refusal).await,
@@ -42,15 +50,24 @@ pub(crate) async fn reconcile(version: Arc<Version>, context: Arc<Context>) -> R
 
 /// Adds the finalizer; nothing when it is there.
 async fn finalized(version: &Version, api: &Api<Version>) -> Result<Option<Version>, Error> {
-    if version.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if version
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == FINALIZER)
+    {
         return Ok(None);
     }
     let mut finalizers = version.finalizers().to_vec();
     finalizers.push(FINALIZER.to_owned());
     let patch = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": version.resource_version() } });
-    let params = PatchParams { field_manager: Some(MANAGER_VERSION.to_owned()), ..PatchParams::default() };
+    let params = PatchParams {
+        field_manager: Some(MANAGER_VERSION.to_owned()),
+        ..PatchParams::default()
+    };
     opendepot_transfer::fault::point("api.add-finalizer");
-    let patched = api.patch(&version.name_any(), &params, &Patch::Merge(&patch)).await;
+    let patched = api
+        .patch(&version.name_any(), &params, &Patch::Merge(&patch))
+        .await;
     opendepot_transfer::fault::point("api.add-finalizer.done");
     patched.map(Some).map_err(Error::api("add the finalizer"))
 }
@@ -67,17 +84,28 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// A Version with an owner needs no look: without the owner it would be collected.
     async fn read(version: &Version, context: &Context) -> Result<Self, Error> {
-        let Ok((id, _)) = intent::identity(version) else { return Ok(Self::default()) };
+        let Ok((id, _)) = intent::identity(version) else {
+            return Ok(Self::default());
+        };
         if intent::owner(version).is_some_and(|(kind, ..)| kind == id.kind) {
-            return Ok(Self { module: None, has_parent: true });
+            return Ok(Self {
+                module: None,
+                has_parent: true,
+            });
         }
         if id.kind == ArtifactKind::Provider {
             // Releases are made of owned Versions only.
             return Ok(Self::default());
         }
         let api: Api<Module> = context.api(id.namespace.as_str());
-        let module = api.get_opt(id.name.as_str()).await.map_err(Error::api("read the module"))?;
-        Ok(Self { has_parent: module.is_some(), module })
+        let module = api
+            .get_opt(id.name.as_str())
+            .await
+            .map_err(Error::api("read the module"))?;
+        Ok(Self {
+            has_parent: module.is_some(),
+            module,
+        })
     }
 }
 
@@ -102,7 +130,13 @@ impl Turn<'_> {
             return self.ingest(intent, Some(record), &token).await;
         }
         let artifact = artifact(intent, &record);
-        match self.context.options.reconciler.probe(record.clone(), artifact).await {
+        match self
+            .context
+            .options
+            .reconciler
+            .probe(record.clone(), artifact)
+            .await
+        {
             Ok(true) => self.settle(intent, seal == SealState::OlderKey).await,
             Ok(false) => self.ingest(intent, Some(record), &token).await,
             // A store that is down takes no good version down.
@@ -125,7 +159,8 @@ impl Turn<'_> {
 
     /// Whether a content change was approved that is not yet what is stored.
     fn has_unused_approval(&self, record: &ArtifactRecord) -> bool {
-        self.approved().is_some_and(|approved| approved != record.sha256)
+        self.approved()
+            .is_some_and(|approved| approved != record.sha256)
             && opendepot_crds::conditions::is_true(
                 &self.status().conditions,
                 opendepot_crds::ConditionType::ContentDrift,
@@ -144,7 +179,11 @@ impl Turn<'_> {
         let report = Report::new(self.version, self.surroundings);
         report.stored(&mut after, intent.id.kind);
         if must_reseal {
-            seal::apply(&self.context.options.artifact_keys, self.version, &mut after);
+            seal::apply(
+                &self.context.options.artifact_keys,
+                self.version,
+                &mut after,
+            );
         }
         self.write(&after).await?;
         Ok(Action::await_change())
@@ -154,13 +193,22 @@ impl Turn<'_> {
     async fn refuse(&self, refusal: &Refusal) -> Result<Action, Error> {
         let mut after = self.status();
         Report::new(self.version, self.surroundings).refused(&mut after, refusal);
-        self.write(&after).await?;
+        if self.write(&after).await?.is_some() {
+            crate::status::say_refused("version", self.version, refusal);
+        }
         Ok(Action::await_change())
     }
 
     /// Writes the status when it changed; answers the Version as it is now.
     pub(crate) async fn write(&self, after: &VersionStatus) -> Result<Option<Version>, Error> {
-        status::patch(self.api, self.version, self.version.status.as_ref(), after, MANAGER_VERSION).await
+        status::patch(
+            self.api,
+            self.version,
+            self.version.status.as_ref(),
+            after,
+            MANAGER_VERSION,
+        )
+        .await
     }
 }
 
@@ -185,5 +233,9 @@ pub(crate) fn condition_time() -> opendepot_crds::Time {
 
 /// The closed reason of that name.
 pub(crate) fn reason(text: &str) -> Reason {
-    Reason::ALL.iter().copied().find(|reason| reason.as_str() == text).unwrap_or(Reason::InternalError)
+    Reason::ALL
+        .iter()
+        .copied()
+        .find(|reason| reason.as_str() == text)
+        .unwrap_or(Reason::InternalError)
 }

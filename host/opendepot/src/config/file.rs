@@ -75,7 +75,10 @@ pub(crate) struct Github {
 
 impl Default for Github {
     fn default() -> Self {
-        Self { api_url: "https://api.github.com".to_owned(), token_file: None }
+        Self {
+            api_url: "https://api.github.com".to_owned(),
+            token_file: None,
+        }
     }
 }
 
@@ -116,7 +119,10 @@ pub(crate) struct Modules {
 
 impl Default for Modules {
     fn default() -> Self {
-        Self { direct_download: true, direct_download_max_bytes: 8 * 1024 * 1024 }
+        Self {
+            direct_download: true,
+            direct_download_max_bytes: 8 * 1024 * 1024,
+        }
     }
 }
 
@@ -179,7 +185,10 @@ pub(crate) struct Jobs {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { num_fetches: 4, num_stores: 4 }
+        Self {
+            num_fetches: 4,
+            num_stores: 4,
+        }
     }
 }
 
@@ -214,14 +223,18 @@ impl Default for Plugins {
 pub(crate) struct Upstream {
     pub(crate) connect_seconds: u64,
     pub(crate) metadata_seconds: u64,
-    pub(crate) metadata_bytes: u64,
     pub(crate) idle_seconds: u64,
     pub(crate) total_seconds: u64,
 }
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { connect_seconds: 5, metadata_seconds: 30, metadata_bytes: 8 << 20, idle_seconds: 30, total_seconds: 1_800 }
+        Self {
+            connect_seconds: 5,
+            metadata_seconds: 30,
+            idle_seconds: 30,
+            total_seconds: 1_800,
+        }
     }
 }
 

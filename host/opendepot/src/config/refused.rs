@@ -16,7 +16,10 @@ const fn refused(flag: &'static str, feature: &'static str) -> Refused {
 /// Every refused switch.
 pub(crate) const REFUSED: &[Refused] = &[
     refused("kubernetes", "running against a Kubernetes cluster"),
-    refused("kube-api-listen", "opening the embedded control plane to kubectl"),
+    refused(
+        "kube-api-listen",
+        "opening the embedded control plane to kubectl",
+    ),
     refused("use-bearer-token", "Kubernetes bearer tokens"),
     refused("oidc-issuer-url", "OIDC"),
     refused("oidc-client-id", "OIDC"),
@@ -37,12 +40,30 @@ pub(crate) const REFUSED: &[Refused] = &[
     refused("scan-block-on-high", "scanning"),
     refused("trivy-cache-dir", "scanning"),
     refused("leader-elect", "leader election"),
-    refused("metrics-bind-address", "a metrics listener of its own (metrics are at --admin-listen)"),
-    refused("metrics-secure", "a metrics listener of its own (metrics are at --admin-listen)"),
-    refused("metrics-cert-path", "a metrics listener of its own (metrics are at --admin-listen)"),
-    refused("metrics-cert-name", "a metrics listener of its own (metrics are at --admin-listen)"),
-    refused("metrics-cert-key", "a metrics listener of its own (metrics are at --admin-listen)"),
-    refused("health-probe-bind-address", "a health listener of its own (health is at --admin-listen)"),
+    refused(
+        "metrics-bind-address",
+        "a metrics listener of its own (metrics are at --admin-listen)",
+    ),
+    refused(
+        "metrics-secure",
+        "a metrics listener of its own (metrics are at --admin-listen)",
+    ),
+    refused(
+        "metrics-cert-path",
+        "a metrics listener of its own (metrics are at --admin-listen)",
+    ),
+    refused(
+        "metrics-cert-name",
+        "a metrics listener of its own (metrics are at --admin-listen)",
+    ),
+    refused(
+        "metrics-cert-key",
+        "a metrics listener of its own (metrics are at --admin-listen)",
+    ),
+    refused(
+        "health-probe-bind-address",
+        "a health listener of its own (health is at --admin-listen)",
+    ),
     refused("webhook-cert-path", "webhooks"),
     refused("webhook-cert-name", "webhooks"),
     refused("webhook-cert-key", "webhooks"),
@@ -83,7 +104,11 @@ impl Refused {
 
 /// The refused switch that `argument` sets, if any.
 pub(crate) fn of_argument(argument: &str) -> Option<&'static Refused> {
-    let name = argument.trim_start_matches('-').split('=').next().unwrap_or_default();
+    let name = argument
+        .trim_start_matches('-')
+        .split('=')
+        .next()
+        .unwrap_or_default();
     (argument.starts_with("--") && !name.is_empty()).then_some(())?;
     REFUSED.iter().find(|refused| refused.flag == name)
 }

@@ -1,6 +1,6 @@
 //! One value from three places, and where it came from.
 
-use super::file::FileConfig;
+use super::file::{FileConfig, ProviderRegistry};
 use super::refused::REFUSED;
 use super::{AuthMode, Config, ControllerKind, Problems, TlsMode};
 use crate::cli::ServeArgs;
@@ -51,18 +51,29 @@ struct Picker<'a> {
 
 impl Picker<'_> {
     /// `flag` is the clap id: the flag with underscores.
-    fn pick<T: Clone + serde::Serialize>(&mut self, id: &str, given: Option<T>, file: Option<T>, default: Option<T>) -> Option<T> {
+    fn pick<T: Clone + serde::Serialize>(
+        &mut self,
+        id: &str,
+        given: Option<T>,
+        file: Option<T>,
+        default: Option<T>,
+    ) -> Option<T> {
         let flag = id.replace('_', "-");
         let (value, source) = match (given, file) {
             (Some(value), _) => {
                 let source = self.matches.and_then(|matches| matches.value_source(id));
                 let source = match source {
-                    Some(ValueSource::EnvVariable) => Source::Environment(format!("OPENDEPOT_{}", id.to_uppercase())),
+                    Some(ValueSource::EnvVariable) => {
+                        Source::Environment(format!("OPENDEPOT_{}", id.to_uppercase()))
+                    }
                     _ => Source::Flag(flag),
                 };
                 (Some(value), source)
             }
-            (None, Some(value)) => (Some(value), Source::File(self.file_path.clone().unwrap_or_default())),
+            (None, Some(value)) => (
+                Some(value),
+                Source::File(self.file_path.clone().unwrap_or_default()),
+            ),
             (None, None) => (default, Source::Default),
         };
         self.values.push((camel(id), json!(value), source));
@@ -72,11 +83,19 @@ impl Picker<'_> {
     fn address(&mut self, id: &str, text: Option<String>) -> Option<SocketAddr> {
         let text = text?;
         // `:8080` is how Go writes it.
-        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.replace("localhost:", "127.0.0.1:") };
-        full.parse().map_err(|_| {
-            let flag = id.replace('_', "-");
-            self.problems.push(format!("`--{flag}`: `{text}` is not an address such as `127.0.0.1:8080`"));
-        }).ok()
+        let full = if text.starts_with(':') {
+            format!("0.0.0.0{text}")
+        } else {
+            text.replace("localhost:", "127.0.0.1:")
+        };
+        full.parse()
+            .map_err(|_| {
+                let flag = id.replace('_', "-");
+                self.problems.push(format!(
+                    "`--{flag}`: `{text}` is not an address such as `127.0.0.1:8080`"
+                ));
+            })
+            .ok()
     }
 }
 
@@ -91,43 +110,118 @@ fn camel(id: &str) -> String {
     key
 }
 
-pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Result<Settled, Problems> {
+pub(super) fn settle(
+    args: &ServeArgs,
+    matches: Option<&clap::ArgMatches>,
+) -> Result<Settled, Problems> {
     let mut problems = Vec::new();
     let file = match &args.config {
         Some(path) => read(path, &mut problems),
         None => FileConfig::default(),
     };
-    let mut picker = Picker { matches, file_path: args.config.clone(), values: Vec::new(), problems };
+    let mut picker = Picker {
+        matches,
+        file_path: args.config.clone(),
+        values: Vec::new(),
+        problems,
+    };
     let p = &mut picker;
     let a = args.clone();
     let f = file.clone();
 
-    let listen = p.pick("listen", a.listen, f.listen, Some("127.0.0.1:8080".to_owned()));
+    let listen = p.pick(
+        "listen",
+        a.listen,
+        f.listen,
+        Some("127.0.0.1:8080".to_owned()),
+    );
     let listen = p.address("listen", listen);
-    let admin = p.pick("admin_listen", a.admin_listen, f.admin_listen, Some("127.0.0.1:8081".to_owned()));
+    let admin = p.pick(
+        "admin_listen",
+        a.admin_listen,
+        f.admin_listen,
+        Some("127.0.0.1:8081".to_owned()),
+    );
     let admin_listen = p.address("admin_listen", admin);
     let public_url = p.pick("public_url", a.public_url, f.public_url, None);
     let public_url = public_url.and_then(|url| check_public_url(&url, &mut p.problems));
-    let data_dir = p.pick("data_dir", a.data_dir, f.data_dir, Some(PathBuf::from("./opendepot-data"))).unwrap_or_default();
+    let data_dir = p
+        .pick(
+            "data_dir",
+            a.data_dir,
+            f.data_dir,
+            Some(PathBuf::from("./opendepot-data")),
+        )
+        .unwrap_or_default();
     let manifests = p.pick("manifests", a.manifests, f.manifests, None);
-    let manifests_prune = p.pick("manifests_prune", a.manifests_prune, f.manifests_prune, Some(false)).unwrap_or_default();
-    let watch_namespace = p.pick("watch_namespace", a.watch_namespace, f.watch_namespace, None);
-    let controllers = p.pick("controllers", a.controllers, f.controllers, Some("module,provider,version".to_owned()));
-    let serve_registry = p.pick("serve_registry", a.serve_registry, f.serve_registry, Some(true)).unwrap_or(true);
-    let plugin_dirs = p.pick("plugin_dirs", a.plugin_dirs, f.plugin_dirs, Some(vec![data_dir.join("plugins")])).unwrap_or_default();
-    let filesystem_root = p.pick("filesystem_mount_path", a.filesystem_mount_path, f.filesystem_mount_path, Some(data_dir.join("artifacts"))).unwrap_or_default();
+    let manifests_prune = p
+        .pick(
+            "manifests_prune",
+            a.manifests_prune,
+            f.manifests_prune,
+            Some(false),
+        )
+        .unwrap_or_default();
+    let watch_namespace = p.pick(
+        "watch_namespace",
+        a.watch_namespace,
+        f.watch_namespace,
+        None,
+    );
+    let controllers = p.pick(
+        "controllers",
+        a.controllers,
+        f.controllers,
+        Some("module,provider,version".to_owned()),
+    );
+    let serve_registry = p
+        .pick(
+            "serve_registry",
+            a.serve_registry,
+            f.serve_registry,
+            Some(true),
+        )
+        .unwrap_or(true);
+    let plugin_dirs = p
+        .pick(
+            "plugin_dirs",
+            a.plugin_dirs,
+            f.plugin_dirs,
+            Some(vec![data_dir.join("plugins")]),
+        )
+        .unwrap_or_default();
+    let filesystem_root = p
+        .pick(
+            "filesystem_mount_path",
+            a.filesystem_mount_path,
+            f.filesystem_mount_path,
+            Some(data_dir.join("artifacts")),
+        )
+        .unwrap_or_default();
     let tls_cert_path = p.pick("tls_cert_path", a.tls_cert_path, f.tls_cert_path, None);
     let tls_cert_key = p.pick("tls_cert_key", a.tls_cert_key, f.tls_cert_key, None);
-    let dev_tls = p.pick("dev_tls", a.dev_tls, f.dev_tls, Some(false)).unwrap_or_default();
+    let dev_tls = p
+        .pick("dev_tls", a.dev_tls, f.dev_tls, Some(false))
+        .unwrap_or_default();
     let anonymous_auth = p.pick("anonymous_auth", a.anonymous_auth, f.anonymous_auth, None);
-    let log_level = p.pick("log_level", a.log_level, f.log_level, Some("info".to_owned())).unwrap_or_default();
+    let log_level = p
+        .pick(
+            "log_level",
+            a.log_level,
+            f.log_level,
+            Some("info".to_owned()),
+        )
+        .unwrap_or_default();
     let log_format = p.pick("log_format", a.log_format, f.log_format, None);
 
     let problems = &mut p.problems;
     if let Some(path) = &manifests
         && !path.is_dir()
     {
-        problems.push(format!("`--manifests`: `{}` is not a folder", path.display()));
+        problems.push(format!(
+            "`--manifests`: `{}` is not a folder",
+            path.display()
+        ));
     }
     if manifests_prune && manifests.is_none() {
         problems.push("`--manifests-prune` needs `--manifests`".to_owned());
@@ -156,7 +250,9 @@ pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Re
         Some("json") => Some(true),
         Some("text") => Some(false),
         Some(other) => {
-            problems.push(format!("`--log-format`: `{other}` is neither `json` nor `text`"));
+            problems.push(format!(
+                "`--log-format`: `{other}` is neither `json` nor `text`"
+            ));
             None
         }
     };
@@ -177,8 +273,10 @@ pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Re
     if !p.problems.is_empty() {
         return Err(Problems(std::mem::take(&mut p.problems)));
     }
-    let plugin_policy =
-        file.plugin_policy.clone().unwrap_or(PluginPolicy { secrets_dir: None, allow_unlisted: is_local });
+    let plugin_policy = file.plugin_policy.clone().unwrap_or(PluginPolicy {
+        secrets_dir: None,
+        allow_unlisted: is_local,
+    });
     let seconds = |value: Option<u64>, default| Duration::from_secs(value.unwrap_or(default));
     let config = Config {
         // Present: their absence was a problem.
@@ -206,10 +304,14 @@ pub(super) fn settle(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Re
         download_grace: seconds(file.shutdown.download_grace_seconds, 600),
         file,
     };
-    Ok(Settled { config, values: picker.values })
+    Ok(Settled {
+        config,
+        values: picker.values,
+    })
 }
 
-const TOKENS_NEED_POLICY: &str = "with a token file and no auth plugin nobody may read anything; list one in the \
+const TOKENS_NEED_POLICY: &str =
+    "with a token file and no auth plugin nobody may read anything; list one in the \
 configuration file, such as:
 plugins:
   - name: auth-groups
@@ -236,9 +338,16 @@ fn read(path: &Path, problems: &mut Vec<String>) -> FileConfig {
     };
     // Refused keys first, so that they are refused by name rather than as unknown ones.
     if let Ok(raw) = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&text) {
-        let refused: Vec<_> = REFUSED.iter().filter(|refused| raw.contains_key(&refused.key())).collect();
+        let refused: Vec<_> = REFUSED
+            .iter()
+            .filter(|refused| raw.contains_key(&refused.key()))
+            .collect();
         if !refused.is_empty() {
-            problems.extend(refused.iter().map(|refused| refused.message(&refused.key())));
+            problems.extend(
+                refused
+                    .iter()
+                    .map(|refused| refused.message(&refused.key())),
+            );
             return FileConfig::default();
         }
     }
@@ -253,7 +362,11 @@ fn read(path: &Path, problems: &mut Vec<String>) -> FileConfig {
 
 fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
     for (key, value, only) in [
-        ("apiVersion", &file.api_version, "opendepot.defdev.io/v1alpha1"),
+        (
+            "apiVersion",
+            &file.api_version,
+            "opendepot.defdev.io/v1alpha1",
+        ),
         ("kind", &file.kind, "Configuration"),
     ] {
         if value.as_deref().is_some_and(|value| value != only) {
@@ -263,8 +376,58 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
     if file.scanning.trivy_path.is_some() {
         problems.push("`scanning.trivyPath` is not available yet: scanning".to_owned());
     }
+    let unused = opendepot_transfer::EgressConfig::default();
+    for (key, given, feature) in [
+        (
+            "egress.storage",
+            file.egress.storage != unused,
+            "cloud storage",
+        ),
+        (
+            "egress.plugins",
+            file.egress.plugins != unused,
+            "requests of plugins",
+        ),
+        (
+            "egress.identity",
+            file.egress.identity != unused,
+            "identity providers",
+        ),
+        (
+            "sources.providerRegistry.docsApiUrl",
+            file.sources.provider_registry.docs_api_url != ProviderRegistry::default().docs_api_url,
+            "looking up source repositories",
+        ),
+    ] {
+        if given {
+            problems.push(format!("`{key}` is not available yet: {feature}"));
+        }
+    }
+    match file
+        .storage
+        .default
+        .as_ref()
+        .map(opendepot_crds::StorageConfig::backend)
+    {
+        Some(Err(error)) => problems.push(format!("`storage.default`: {error}")),
+        Some(Ok(Some(backend))) => {
+            let name = backend.plugin.as_str();
+            let is_known = name == "storage-fs"
+                || file
+                    .plugins
+                    .iter()
+                    .any(|entry| entry.name == backend.plugin);
+            if !is_known {
+                problems.push(format!("`storage.default` names `{name}`, which is not available: no plugin of that name is listed"));
+            }
+        }
+        _ => {}
+    }
     let jobs = &file.limits.jobs;
-    for (key, value) in [("numFetches", jobs.num_fetches), ("numStores", jobs.num_stores)] {
+    for (key, value) in [
+        ("numFetches", jobs.num_fetches),
+        ("numStores", jobs.num_stores),
+    ] {
         if !(1..=64).contains(&value) {
             problems.push(format!("`limits.jobs.{key}` must be 1 to 64"));
         }
@@ -283,13 +446,24 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
 
 fn controller_kinds(list: &str, problems: &mut Vec<String>) -> BTreeSet<ControllerKind> {
     let mut kinds = BTreeSet::new();
-    for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match ControllerKind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+    for name in list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+    {
+        match ControllerKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+        {
             Some(kind) => {
                 kinds.insert(kind);
             }
-            None if name == "depot" => problems.push("`--controllers`: `depot` is not available yet".to_owned()),
-            None => problems.push(format!("`--controllers`: `{name}` is none of `module`, `provider`, `version`")),
+            None if name == "depot" => {
+                problems.push("`--controllers`: `depot` is not available yet".to_owned())
+            }
+            None => problems.push(format!(
+                "`--controllers`: `{name}` is none of `module`, `provider`, `version`"
+            )),
         }
     }
     kinds
@@ -328,9 +502,16 @@ fn check_public_url(text: &str, problems: &mut Vec<String>) -> Option<String> {
     let valid = trimmed
         .strip_prefix("https://")
         .or_else(|| trimmed.strip_prefix("http://"))
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b)));
+        .is_some_and(|rest| {
+            !rest.is_empty()
+                && rest
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
+        });
     if !valid {
-        problems.push(format!("`--public-url`: `{text}` is not an origin such as `https://registry.example.com`"));
+        problems.push(format!(
+            "`--public-url`: `{text}` is not an origin such as `https://registry.example.com`"
+        ));
         return None;
     }
     Some(trimmed.to_owned())

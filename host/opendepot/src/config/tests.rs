@@ -7,7 +7,9 @@ fn problems(args: &ServeArgs) -> Vec<String> {
 
 #[test]
 fn the_defaults_are_anonymous_on_loopback() {
-    let config = load(&ServeArgs::default(), None, Vec::new()).unwrap().config;
+    let config = load(&ServeArgs::default(), None, Vec::new())
+        .unwrap()
+        .config;
     assert_eq!(config.auth, AuthMode::Anonymous { local_only: true });
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert!(config.plugin_policy.allow_unlisted);
@@ -16,9 +18,15 @@ fn the_defaults_are_anonymous_on_loopback() {
 
 #[test]
 fn a_registry_that_others_reach_needs_a_mode() {
-    let args = ServeArgs { listen: Some("0.0.0.0:8080".into()), ..ServeArgs::default() };
+    let args = ServeArgs {
+        listen: Some("0.0.0.0:8080".into()),
+        ..ServeArgs::default()
+    };
     assert!(problems(&args)[0].contains("mode must be chosen"));
-    let args = ServeArgs { anonymous_auth: Some(true), ..args };
+    let args = ServeArgs {
+        anonymous_auth: Some(true),
+        ..args
+    };
     let config = load(&args, None, Vec::new()).unwrap().config;
     assert_eq!(config.auth, AuthMode::Anonymous { local_only: false });
     assert!(!config.plugin_policy.allow_unlisted);
@@ -36,8 +44,19 @@ fn all_problems_are_listed_at_once() {
         ..ServeArgs::default()
     };
     let found = problems(&args);
-    for part in ["nowhere", "127.0.0.1:x", "does/not/exist", "--tls-cert-key", "`depot`", "`nonsense`", "`xml`"] {
-        assert!(found.iter().any(|problem| problem.contains(part)), "{part} in {found:?}");
+    for part in [
+        "nowhere",
+        "127.0.0.1:x",
+        "does/not/exist",
+        "--tls-cert-key",
+        "`depot`",
+        "`nonsense`",
+        "`xml`",
+    ] {
+        assert!(
+            found.iter().any(|problem| problem.contains(part)),
+            "{part} in {found:?}"
+        );
     }
 }
 
@@ -45,12 +64,18 @@ fn all_problems_are_listed_at_once() {
 fn unknown_and_refused_keys_of_the_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "listenn: 127.0.0.1:1").unwrap();
-    let args = ServeArgs { config: Some(file.path().into()), ..ServeArgs::default() };
+    let args = ServeArgs {
+        config: Some(file.path().into()),
+        ..ServeArgs::default()
+    };
     assert!(problems(&args)[0].contains("listenn"));
 
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "oidcIssuerUrl: https://x\nscanningEnabled: true").unwrap();
-    let args = ServeArgs { config: Some(file.path().into()), ..ServeArgs::default() };
+    let args = ServeArgs {
+        config: Some(file.path().into()),
+        ..ServeArgs::default()
+    };
     let found = problems(&args);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("not available yet"));
@@ -58,16 +83,30 @@ fn unknown_and_refused_keys_of_the_file() {
 
 #[test]
 fn tokens_without_a_policy_are_refused_with_an_entry_to_paste() {
-    let args = ServeArgs { anonymous_auth: Some(false), ..ServeArgs::default() };
+    let args = ServeArgs {
+        anonymous_auth: Some(false),
+        ..ServeArgs::default()
+    };
     assert!(problems(&args)[0].contains("builtin: auth-groups"));
 }
 
 #[test]
 fn refused_switches_are_listed_with_everything_else() {
-    let given = ["opendepot", "serve", "--oidc-issuer-url", "https://x", "--use-bearer-token", "--listen", "nowhere"];
+    let given = [
+        "opendepot",
+        "serve",
+        "--oidc-issuer-url",
+        "https://x",
+        "--use-bearer-token",
+        "--listen",
+        "nowhere",
+    ];
     let (kept, refused) = without_refused(given.iter().map(|text| (*text).to_owned()).collect());
     assert_eq!(kept, ["opendepot", "serve", "--listen", "nowhere"]);
-    let args = ServeArgs { listen: Some("nowhere".into()), ..ServeArgs::default() };
+    let args = ServeArgs {
+        listen: Some("nowhere".into()),
+        ..ServeArgs::default()
+    };
     let found = load(&args, None, refused).unwrap_err().0;
     assert_eq!(found.len(), 3, "{found:?}");
 }
