@@ -101,3 +101,93 @@ fn plain(status: StatusCode, text: String, content_type: &'static str) -> Respon
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    struct Fixed(Vec<Check>);
+
+    impl Admin for Fixed {
+        fn live(&self) -> Vec<Check> {
+            Vec::new()
+        }
+        fn ready(&self) -> Vec<Check> {
+            self.0.clone()
+        }
+        fn started(&self) -> Vec<Check> {
+            self.0.clone()
+        }
+        fn metrics(&self) -> String {
+            "opendepot_up 1\n".to_owned()
+        }
+        fn version(&self) -> serde_json::Value {
+            serde_json::json!({ "version": "0" })
+        }
+    }
+
+    async fn ask(checks: &[Check], target: &str) -> (u16, String) {
+        let router = router(Arc::new(Fixed(checks.to_vec())));
+        let request = http::Request::get(target)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        let code = answer.status().as_u16();
+        assert!(
+            code == 404 || answer.headers()[header::CACHE_CONTROL] == "no-store",
+            "{target}"
+        );
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (code, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn only_a_required_part_fails_and_the_reason_is_shown() {
+        let check = |name, problem: Option<&str>, is_required| Check {
+            name,
+            problem: problem.map(str::to_owned),
+            is_required,
+        };
+        let well = [check("index", None, true), check("signing", None, false)];
+        assert_eq!(ask(&well, "/readyz").await, (200, "ok\n".to_owned()));
+        assert_eq!(
+            ask(&well, "/readyz?verbose").await,
+            (200, "[+]index ok\n[+]signing ok\nok\n".to_owned())
+        );
+
+        let degraded = [
+            check("index", None, true),
+            check("signing", Some("no key"), false),
+        ];
+        assert_eq!(ask(&degraded, "/readyz").await, (200, "ok\n".to_owned()));
+        let (code, text) = ask(&degraded, "/readyz?verbose=1").await;
+        assert_eq!(
+            (code, text.contains("[!]signing: no key")),
+            (200, true),
+            "{text}"
+        );
+
+        let broken = [
+            check("index", Some("not built"), true),
+            check("signing", None, false),
+        ];
+        for target in ["/readyz", "/startupz", "/readyz?verbose"] {
+            let (code, text) = ask(&broken, target).await;
+            assert_eq!(
+                (code, text.contains("[-]index: not built")),
+                (503, true),
+                "{text}"
+            );
+        }
+        // A restart cures none of that.
+        assert_eq!(ask(&broken, "/livez").await.0, 200);
+        assert_eq!(
+            ask(&well, "/metrics").await,
+            (200, "opendepot_up 1\n".to_owned())
+        );
+        assert_eq!(ask(&well, "/version").await.0, 200);
+        assert_eq!(ask(&well, "/debug").await.0, 404);
+    }
+}

@@ -1,12 +1,16 @@
 //! One connection's clock: how long a request head may take, how long it may idle, how slowly a
 //! client may read. hyper has one timer for the first two and none for the third.
+//!
+//! The third rule has two places. Over HTTP/1 a slow client lets our writes wait. Over HTTP/2 it
+//! lets a stream's window stay closed while the connection is as lively as any, so bodies go out
+//! in pieces of one window's bytes, and each has to be taken within one window.
 
 use crate::limits::Limits;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -19,28 +23,83 @@ pub(crate) struct InFlight {
     num_begun: AtomicUsize,
     /// An HTTP/2 connection: its frames are no request heads.
     is_h2: AtomicBool,
+    /// Whoever reads the connection: hyper does not look again by itself when a request ends.
+    reader: Mutex<Option<Waker>>,
+    /// HTTP/2 frames that their client has not yet made room for, by when it has to. At most
+    /// one a stream.
+    stalls: Mutex<Vec<(usize, Instant)>>,
 }
 
 impl InFlight {
     pub(crate) fn enter(self: &Arc<Self>, is_h2: bool) -> InFlightGuard {
         self.num_requests.fetch_add(1, Ordering::Relaxed);
-        self.num_begun.fetch_add(1, Ordering::Relaxed);
+        let number = self.num_begun.fetch_add(1, Ordering::Relaxed);
         self.is_h2.store(is_h2, Ordering::Relaxed);
-        InFlightGuard(Arc::clone(self))
+        InFlightGuard {
+            in_flight: Arc::clone(self),
+            number,
+            is_handed_out: false,
+        }
     }
 
     fn is_idle(&self) -> bool {
         self.num_requests.load(Ordering::Relaxed) == 0
     }
+
+    fn wake_reader(&self) {
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn stalls(&self) -> MutexGuard<'_, Vec<(usize, Instant)>> {
+        self.stalls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn earliest_stall(&self) -> Option<Instant> {
+        self.stalls().iter().map(|(_, deadline)| *deadline).min()
+    }
 }
 
 /// Ends with the response's body.
 #[derive(Debug)]
-pub(crate) struct InFlightGuard(Arc<InFlight>);
+pub(crate) struct InFlightGuard {
+    in_flight: Arc<InFlight>,
+    number: usize,
+    is_handed_out: bool,
+}
+
+impl InFlightGuard {
+    /// A frame went out that the client has to take within `window`.
+    pub(crate) fn hand_out(&mut self, window: Duration) {
+        self.is_handed_out = true;
+        self.in_flight
+            .stalls()
+            .push((self.number, Instant::now() + window));
+        self.in_flight.wake_reader();
+    }
+
+    /// The client took it.
+    pub(crate) fn take_back(&mut self) {
+        if std::mem::take(&mut self.is_handed_out) {
+            self.in_flight
+                .stalls()
+                .retain(|(number, _)| *number != self.number);
+        }
+    }
+}
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.0.num_requests.fetch_sub(1, Ordering::Relaxed);
+        self.take_back();
+        if self.in_flight.num_requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.in_flight.wake_reader();
+        }
     }
 }
 
@@ -53,8 +112,17 @@ pub(crate) struct Clocked<S> {
     reading: Option<Pin<Box<Sleep>>>,
     is_in_head: bool,
     num_begun: usize,
-    /// Runs while the client does not take what we write.
-    writing: Option<Pin<Box<Sleep>>>,
+    writing: Option<Writing>,
+    /// Runs to the earliest time by which an HTTP/2 client has to take a frame.
+    stalling: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+/// How the client takes what we write. Its clock runs only while the client keeps us waiting, so
+/// that a slow source is not held against it.
+struct Writing {
+    timer: Pin<Box<Sleep>>,
+    waiting_since: Option<Instant>,
+    waited: Duration,
     num_written: u64,
 }
 
@@ -71,8 +139,8 @@ impl<S> Clocked<S> {
         let rules = Rules {
             head: Duration::from_secs(limits.header_read_seconds),
             idle: Duration::from_secs(limits.idle_seconds),
-            window: Duration::from_secs(limits.progress_window_seconds),
-            bytes_per_window: limits.progress_bytes_per_second * limits.progress_window_seconds,
+            window: limits.progress_window(),
+            bytes_per_window: limits.progress_bytes_per_window(),
         };
         Self {
             stream,
@@ -82,7 +150,7 @@ impl<S> Clocked<S> {
             is_in_head: false,
             num_begun: 0,
             writing: None,
-            num_written: 0,
+            stalling: None,
         }
     }
 
@@ -108,6 +176,42 @@ impl<S> Clocked<S> {
         )))
     }
 
+    /// Nothing to read: the clocks decide.
+    fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        {
+            let mut reader = self
+                .in_flight
+                .reader
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *reader = Some(context.waker().clone());
+        }
+        match self.poll_stalls(context) {
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => self.poll_reading(context),
+        }
+    }
+
+    /// Whether an HTTP/2 client left a frame untaken for too long.
+    fn poll_stalls(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(deadline) = self.in_flight.earliest_stall() else {
+            self.stalling = None;
+            return Poll::Pending;
+        };
+        if self
+            .stalling
+            .as_ref()
+            .is_none_or(|(until, _)| *until != deadline)
+        {
+            self.stalling = Some((deadline, Box::pin(tokio::time::sleep_until(deadline))));
+        }
+        let Some((_, timer)) = &mut self.stalling else {
+            return Poll::Pending;
+        };
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(too_slow()))
+    }
+
     /// A request that began since the last look ended its head.
     fn forget_ended_head(&mut self) {
         let num_begun = self.in_flight.num_begun.load(Ordering::Relaxed);
@@ -120,39 +224,65 @@ impl<S> Clocked<S> {
 
     fn note_read(&mut self, num_bytes: usize) {
         self.forget_ended_head();
+        // Only a request ends the idle time of an HTTP/2 connection: its pings are no work.
         let is_h2 = self.in_flight.is_h2.load(Ordering::Relaxed);
-        if num_bytes > 0 && self.in_flight.is_idle() && !self.is_in_head {
-            self.is_in_head = !is_h2;
+        if num_bytes > 0 && !is_h2 && self.in_flight.is_idle() && !self.is_in_head {
+            self.is_in_head = true;
             self.reading = None;
         }
     }
 
     /// Whether the client reads slower than the progress rule allows.
     fn poll_progress(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let window = self.rules.window;
-        let timer = self
-            .writing
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
-        while timer.as_mut().poll(context).is_ready() {
-            if self.num_written < self.rules.bytes_per_window {
-                metrics::counter!("opendepot_download_aborted_total", "cause" => "slow")
-                    .increment(1);
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client reads too slowly",
-                )));
+        let Rules {
+            window,
+            bytes_per_window,
+            ..
+        } = self.rules;
+        let writing = self.writing.get_or_insert_with(|| Writing {
+            timer: Box::pin(tokio::time::sleep(window)),
+            waiting_since: None,
+            waited: Duration::ZERO,
+            num_written: 0,
+        });
+        if writing.waiting_since.is_none() {
+            let now = Instant::now();
+            writing.waiting_since = Some(now);
+            writing
+                .timer
+                .as_mut()
+                .reset(now + window.saturating_sub(writing.waited));
+        }
+        while writing.timer.as_mut().poll(context).is_ready() {
+            if writing.num_written < bytes_per_window {
+                return Poll::Ready(Err(too_slow()));
             }
-            self.num_written = 0;
-            timer.as_mut().reset(Instant::now() + window);
+            let now = Instant::now();
+            writing.num_written = 0;
+            writing.waited = Duration::ZERO;
+            writing.waiting_since = Some(now);
+            writing.timer.as_mut().reset(now + window);
         }
         Poll::Pending
     }
 
     fn note_written(&mut self, num_bytes: usize) {
-        if self.writing.is_some() {
-            self.num_written += num_bytes as u64;
+        if self.in_flight.is_idle() {
+            self.writing = None;
+            return;
+        }
+        if let Some(writing) = &mut self.writing {
+            writing.num_written += num_bytes as u64;
+            if let Some(since) = writing.waiting_since.take() {
+                writing.waited += since.elapsed();
+            }
         }
     }
+}
+
+fn too_slow() -> io::Error {
+    metrics::counter!("opendepot_download_aborted_total", "cause" => "slow").increment(1);
+    io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
@@ -174,7 +304,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending => this.poll_reading(context),
+            Poll::Pending => this.poll_waiting(context),
         }
     }
 }
@@ -222,10 +352,6 @@ impl<S> Clocked<S> {
         match polled {
             Poll::Ready(Ok(num_bytes)) => {
                 self.note_written(num_bytes);
-                if self.in_flight.is_idle() {
-                    self.writing = None;
-                    self.num_written = 0;
-                }
                 Poll::Ready(Ok(num_bytes))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -1,6 +1,7 @@
 //! The HTTP limits, with the defaults of reliability.md section 2.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Limits of the HTTP edge; keys of `limits.http`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,17 @@ pub struct Limits {
     pub num_connections: usize,
     /// HTTP/2 streams a connection.
     pub num_h2_streams: u32,
+}
+
+impl Limits {
+    pub(crate) const fn progress_window(&self) -> Duration {
+        Duration::from_secs(self.progress_window_seconds)
+    }
+
+    pub(crate) const fn progress_bytes_per_window(&self) -> u64 {
+        self.progress_bytes_per_second
+            .saturating_mul(self.progress_window_seconds)
+    }
 }
 
 impl Default for Limits {

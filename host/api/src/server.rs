@@ -157,8 +157,16 @@ async fn serve<S>(
     let in_flight = Arc::new(InFlight::default());
     let io = TokioIo::new(Clocked::new(stream, Arc::clone(&in_flight), limits));
     let peer = Peer(peer.ip().to_canonical());
+    let pace = Pace {
+        window: limits.progress_window(),
+        num_bytes: usize::try_from(limits.progress_bytes_per_window())
+            .unwrap_or(usize::MAX)
+            .max(SMALLEST_PIECE),
+    };
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let guard = in_flight.enter(request.version() == Version::HTTP_2);
+        let is_h2 = request.version() == Version::HTTP_2;
+        let guard = in_flight.enter(is_h2);
+        let pace = is_h2.then_some(pace);
         let router = router.clone();
         async move {
             let mut request = request.map(Body::new);
@@ -169,7 +177,9 @@ async fn serve<S>(
                 .unwrap_or_else(|never: Infallible| match never {});
             Ok::<_, Infallible>(response.map(|body| Guarded {
                 body,
-                _guard: guard,
+                pace,
+                rest: Bytes::new(),
+                guard,
             }))
         }
     });
@@ -180,10 +190,33 @@ async fn serve<S>(
     }
 }
 
-/// A response body that tells its connection when it is over.
+/// The smallest piece of a paced body: one HTTP/2 frame.
+const SMALLEST_PIECE: usize = 16 * 1024;
+
+/// How fast an HTTP/2 client has to take a body.
+#[derive(Clone, Copy)]
+struct Pace {
+    window: Duration,
+    num_bytes: usize,
+}
+
+/// A response body that tells its connection when it is over and, over HTTP/2, goes out in
+/// pieces, so that its connection can tell whether the client takes them.
 struct Guarded {
     body: Body,
-    _guard: InFlightGuard,
+    pace: Option<Pace>,
+    /// What is left of a frame that was cut into pieces.
+    rest: Bytes,
+    guard: InFlightGuard,
+}
+
+impl Guarded {
+    fn piece(&mut self, mut data: Bytes, pace: Pace) -> Frame<Bytes> {
+        let piece = data.split_to(pace.num_bytes.min(data.len()));
+        self.rest = data;
+        self.guard.hand_out(pace.window);
+        Frame::data(piece)
+    }
 }
 
 impl http_body::Body for Guarded {
@@ -194,14 +227,34 @@ impl http_body::Body for Guarded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let Some(pace) = self.pace else {
+            return Pin::new(&mut self.body).poll_frame(context);
+        };
+        self.guard.take_back();
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.piece(rest, pace))));
+        }
+        Pin::new(&mut self.body).poll_frame(context).map(|next| {
+            next.map(|frame| match frame.map(Frame::into_data) {
+                Ok(Ok(data)) => Ok(self.piece(data, pace)),
+                Ok(Err(other)) => Ok(other),
+                Err(error) => Err(error),
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = self.body.size_hint();
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

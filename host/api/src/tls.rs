@@ -57,7 +57,11 @@ pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     current: ArcSwap<CertifiedKey>,
+    /// The files' times before they were loaded.
+    loaded: Stamp,
 }
+
+type Stamp = [Option<SystemTime>; 2];
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,11 +77,13 @@ impl Certificate {
     /// # Errors
     /// [`Error`] when one is unreadable or they do not belong together.
     pub fn load(chain: PathBuf, key: PathBuf) -> Result<Arc<Self>, Error> {
+        let loaded = stamp(&chain, &key);
         let current = ArcSwap::from_pointee(certified_key(&chain, &key)?);
         Ok(Arc::new(Self {
             chain,
             key,
             current,
+            loaded,
         }))
     }
 
@@ -98,13 +104,13 @@ impl Certificate {
     /// Reloads on change until `shutdown`; a pair that does not fit keeps the old one (H30).
     pub async fn watch(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
-        let mut seen = self.stamp();
+        let mut seen = self.loaded;
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let now = self.stamp();
+            let now = stamp(&self.chain, &self.key);
             if now == seen {
                 continue;
             }
@@ -122,11 +128,10 @@ impl Certificate {
             }
         }
     }
+}
 
-    fn stamp(&self) -> [Option<SystemTime>; 2] {
-        [&self.chain, &self.key]
-            .map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
-    }
+fn stamp(chain: &Path, key: &Path) -> Stamp {
+    [chain, key].map(|path| fs::metadata(path).and_then(|meta| meta.modified()).ok())
 }
 
 impl ResolvesServerCert for Certificate {
@@ -238,37 +243,4 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_development_certificate_is_kept_and_its_key_is_private() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let files = development(folder.path()).unwrap();
-        let first = fs::read(&files.ca).unwrap();
-        assert_eq!(
-            fs::metadata(&files.key).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        development(folder.path()).unwrap();
-        assert_eq!(fs::read(&files.ca).unwrap(), first);
-        Certificate::load(files.certificate, files.key)
-            .unwrap()
-            .server_config()
-            .unwrap();
-    }
-
-    #[test]
-    fn a_foreign_key_is_refused() {
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (one, two) = (
-            development(one.path()).unwrap(),
-            development(two.path()).unwrap(),
-        );
-        assert!(matches!(
-            Certificate::load(one.certificate, two.key),
-            Err(Error::Mismatch(_))
-        ));
-    }
-}
+mod tests;

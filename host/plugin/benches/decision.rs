@@ -12,12 +12,13 @@
     reason = "the guests and folders of the tests, of which a few are used here"
 )]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use opendepot_domain::seam::{AccessPolicy as _, StorageDecisions as _};
 use opendepot_domain::{Action, Decision};
 use opendepot_plugin::Source;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 #[path = "../tests/it/guests.rs"]
@@ -79,5 +80,33 @@ fn built(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, authorize, built);
+/// When a call that never ends is over: at most 15 ms after its deadline of 50 ms. Each sample is
+/// one call, so that the slowest ones can be read from the samples.
+fn looping(criterion: &mut Criterion) {
+    let runtime = runtime();
+    let mut site = support::Site::new();
+    site.config.limits.auth_timeout = Duration::from_millis(50);
+    site.plugin("loops", "auth", &guests::auth(guests::LOOP));
+    let host = runtime.block_on(site.host());
+    let (subject, targets) = (support::subject(), support::targets(1));
+    let decide = || runtime.block_on(host.authorize(&subject, Action::Download, &targets, 1));
+    let reason = match decide().as_slice() {
+        [Decision::Deny(reason)] => reason.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(reason.contains("deadline"), "{reason}");
+    let mut group = criterion.benchmark_group("loop");
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(200)
+        .warm_up_time(Duration::from_millis(500))
+        // Less than 200 calls take: one call a sample.
+        .measurement_time(Duration::from_secs(5));
+    group.bench_function("a looping call with a deadline of 50 ms", |bencher| {
+        bencher.iter(|| black_box(decide()));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, authorize, built, looping);
 criterion_main!(benches);

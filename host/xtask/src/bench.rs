@@ -1,21 +1,33 @@
-//! `cargo xtask bench`: figures, each measured side by side with another server in one run.
+//! `cargo xtask bench`: the figures that this project keeps to, one area a module.
 //!
-//! What bounds it: everything is on loopback on this machine, in a temporary folder, and ends
-//! with this program. What may surprise: the load generator shares the processors with the
-//! servers, so only the ratio means something; each pair is measured alternately and the better
-//! of the rounds counts for both.
+//! What bounds it: everything is on loopback on this machine, in temporary folders and under
+//! `target/bench/`, and ends with this program. What may surprise: a missed goal is shown and is
+//! no failure. The load generator shares the processors with the servers, so only the ratio means
+//! something; each pair is measured alternately and the better of the rounds counts for both.
+//! What takes long to make, a store with 10,000 Versions and a large package, stays under
+//! `target/bench/` for the next run.
 
+mod content;
+mod figure;
+mod ingest;
 mod load;
+mod machine;
 mod nginx;
+mod plugins;
+mod seed;
 mod serve;
+mod start;
 mod subject;
+mod torn;
 
+use crate::build;
 use crate::workspace;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use serde::Serialize;
-use std::fmt::Write as _;
+use figure::Outcome;
+use machine::Machine;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The command's arguments.
 #[derive(clap::Args)]
@@ -37,40 +49,25 @@ pub(crate) struct Args {
 /// A group of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Area {
-    /// Metadata and archives against nginx.
+    /// Metadata and archives against nginx, with 10,000 Versions loaded.
     Serve,
+    /// Starting with 10,000 Versions, and publishing one more.
+    Start,
+    /// A provider package of 150 MB on its way into the store.
+    Ingest,
+    /// One decision of a plugin, and the end of a plugin that loops.
+    Plugins,
 }
 
-/// One line of the table.
-#[derive(Debug, Serialize)]
-struct Figure {
-    /// What is asked for.
-    case: String,
-    /// Connections.
-    connections: u32,
-    /// `req/s` or `MB/s`.
-    unit: &'static str,
-    /// OpenDepot's figure.
-    ours: f64,
-    /// OpenDepot's 99th percentile, in milliseconds.
-    ours_p99_ms: f64,
-    /// Each peer with its figure; the best counts.
-    peers: Vec<(String, f64)>,
-    /// What the ratio to the best peer should be at least.
-    goal: f64,
-    /// How much the server's own memory (without mapped files) grew, in MiB.
-    memory_growth_mib: f64,
-}
-
-impl Figure {
-    fn ratio(&self) -> f64 {
-        let best = self
-            .peers
-            .iter()
-            .map(|(_, figure)| *figure)
-            .fold(0.0, f64::max);
-        if best > 0.0 { self.ours / best } else { 0.0 }
-    }
+/// What every area is told.
+struct Run {
+    /// The clone.
+    root: PathBuf,
+    /// The product's release build.
+    binary: PathBuf,
+    /// Of each measurement.
+    seconds: u32,
+    rounds: u32,
 }
 
 /// Runs the command.
@@ -79,83 +76,62 @@ impl Figure {
 /// When a server or the load generator fails; a missed goal is shown, not an error.
 pub(crate) fn run(args: Args) -> Result<()> {
     let root = workspace::root()?;
+    let machine = Machine::now();
+    if let Some(noise) = machine.noise() {
+        eprintln!("warning: {noise}");
+    }
     let areas = match args.areas.is_empty() {
         true => Area::value_variants().to_vec(),
         false => args.areas,
     };
-    let mut figures = Vec::new();
-    for area in areas {
-        match area {
-            Area::Serve => figures.extend(serve::measure(&root, args.seconds, args.rounds)?),
-        }
-    }
-    let dir = workspace::target(&root).join("bench");
+    let run = Run {
+        binary: build::release(&root)?,
+        root,
+        seconds: args.seconds.max(1),
+        rounds: args.rounds.max(1),
+    };
+    let dir = workspace::target(&run.root).join("bench");
     fs::create_dir_all(&dir).context("cannot create target/bench")?;
-    fs::write(dir.join("serve.json"), serde_json::to_vec_pretty(&figures)?)?;
-    let table = table(&figures);
-    println!("\n{table}");
-    println!("As JSON: {}", dir.join("serve.json").display());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut report = format!("{}\n", machine.shown());
+    for area in areas {
+        let name = area
+            .to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned());
+        let figures = match area {
+            Area::Serve => runtime.block_on(serve::measure(&run)),
+            Area::Start => runtime.block_on(start::measure(&run)),
+            Area::Ingest => runtime.block_on(ingest::measure(&run)),
+            Area::Plugins => plugins::measure(&run),
+        };
+        let outcome = Outcome {
+            command: format!(
+                "cargo xtask bench {name} --seconds {} --rounds {}",
+                run.seconds, run.rounds
+            ),
+            figures: figures.with_context(|| format!("measuring {name}"))?,
+            machine: machine.clone(),
+            area: name,
+        };
+        let table = outcome.table();
+        println!("\n{table}");
+        write(
+            &dir.join(format!("{}.json", outcome.area)),
+            &serde_json::to_vec_pretty(&outcome)?,
+        )?;
+        report.push('\n');
+        report.push_str(&table);
+    }
     if args.report {
-        fs::write(dir.join("report.md"), &table)?;
-        println!("As Markdown: {}", dir.join("report.md").display());
+        write(&dir.join("report.md"), report.as_bytes())?;
     }
     Ok(())
 }
 
-fn table(figures: &[Figure]) -> String {
-    let mut text = String::from(
-        "| case | c | OpenDepot | p99 | peers | ratio to the best | goal | own memory |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
-    for figure in figures {
-        let peers: Vec<String> = figure
-            .peers
-            .iter()
-            .map(|(name, value)| format!("{name} {value:.0}"))
-            .collect();
-        let met = if figure.ratio() >= figure.goal {
-            "met"
-        } else {
-            "missed"
-        };
-        // Writing to a String cannot fail.
-        let _written = writeln!(
-            text,
-            "| {} | {} | {:.0} {} | {:.1} ms | {} | {:.2} | {:.2} {met} | {:+.0} MiB |",
-            figure.case,
-            figure.connections,
-            figure.ours,
-            figure.unit,
-            figure.ours_p99_ms,
-            peers.join(", "),
-            figure.ratio(),
-            figure.goal,
-            figure.memory_growth_mib,
-        );
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_best_peer_counts() {
-        let figure = Figure {
-            case: "list".to_owned(),
-            connections: 16,
-            unit: "req/s",
-            ours: 45_000.0,
-            ours_p99_ms: 1.5,
-            peers: vec![
-                ("nginx".to_owned(), 50_000.0),
-                ("other".to_owned(), 1_000.0),
-            ],
-            goal: 0.8,
-            memory_growth_mib: 1.0,
-        };
-        assert!((figure.ratio() - 0.9).abs() < 1e-9);
-        assert!(table(&[figure]).contains("| 0.90 | 0.80 met |"));
-    }
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))?;
+    println!("Written: {}", file.display());
+    Ok(())
 }

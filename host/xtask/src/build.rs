@@ -27,3 +27,20 @@ pub(crate) fn release(root: &Path) -> Result<PathBuf> {
     run(&mut command)?;
     Ok(workspace::target(root).join("release/opendepot"))
 }
+
+/// Builds, unoptimised, the binary that kills itself at a chosen step; returns it.
+pub(crate) fn fault_injecting(root: &Path) -> Result<PathBuf> {
+    let mut command = Command::new("cargo");
+    command
+        .args([
+            "build",
+            "--package",
+            "opendepot",
+            "--features",
+            "fault-injection",
+        ])
+        .current_dir(root);
+    eprintln!("running {}", shown(&command));
+    run(&mut command)?;
+    Ok(workspace::target(root).join("debug/opendepot"))
+}

@@ -44,6 +44,8 @@ pub(crate) enum Area {
     Clients,
     /// Kills, swapped files, wrong flags, signals.
     Faults,
+    /// kill -9 at each step of a sync, a signing and a deletion, with a binary made for it.
+    Crash,
     /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
     Upstream,
 }
@@ -56,12 +58,13 @@ impl Area {
             Self::Protocol => "protocol",
             Self::Clients => "clients",
             Self::Faults => "faults",
+            Self::Crash => "crash",
             Self::Upstream => "upstream",
         }
     }
 
     const fn is_black_box(self) -> bool {
-        !matches!(self, Self::Unit | Self::Plugins)
+        !matches!(self, Self::Unit | Self::Plugins | Self::Crash)
     }
 }
 
@@ -96,7 +99,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if areas.iter().any(|area| area.is_black_box()) {
         let binary = build::release(&runner.root)?;
         runner.set("OPENDEPOT_BIN", binary);
-    } else if areas.contains(&Area::Unit) {
+    } else if areas
+        .iter()
+        .any(|area| matches!(area, Area::Unit | Area::Crash))
+    {
         build::plugins()?;
     }
     for area in areas {
@@ -144,6 +150,10 @@ impl Runner {
                     &["--workspace", "--manifest-path", &manifest],
                     &[],
                 );
+            }
+            Area::Crash => {
+                let binary = build::fault_injecting(&self.root)?;
+                self.set("OPENDEPOT_FAULT_BIN", binary);
             }
             Area::Clients => {
                 self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);

@@ -13,6 +13,26 @@ pub(crate) fn write_new(setup: &Setup) {
     note(&["1.0.0"]).write(&setup.manifests());
 }
 
+/// The module alone.
+pub(crate) fn write_tool(setup: &Setup) {
+    tool().write(&setup.manifests());
+}
+
+/// The same module with other content.
+pub(crate) fn write_other_tool(setup: &Setup) {
+    write_other_source(&setup.manifests());
+    let yaml = tool().yaml();
+    fs::write(setup.manifests().join("tool.yaml"), yaml).unwrap();
+}
+
+/// Changes the content of the module's version.
+pub(crate) fn write_other_source(manifests: &Path) {
+    let other = tool()
+        .file("README.md", "# Another tool\n")
+        .file("more.tf", "locals {}\n");
+    other.write_sources(manifests, "1.0.0");
+}
+
 pub(crate) fn tool() -> Module {
     Module::new("tool").file("README.md", "# A tool\n")
 }
@@ -56,6 +76,13 @@ pub(crate) fn names_new() -> Names {
     }
 }
 
+pub(crate) fn names_tool() -> Names {
+    Names {
+        providers: Vec::new(),
+        ..names_new()
+    }
+}
+
 pub(crate) fn names_full() -> Names {
     Names {
         modules: vec!["tool", "pair"],
@@ -77,4 +104,17 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// What `take_away` takes away.
+pub(crate) fn going() -> BTreeSet<String> {
+    let names = [
+        "module tool 1.0.0",
+        "module pair 1.0.0",
+        "provider note 1.0.0",
+        "provider note 1.0.0 linux_amd64",
+        "provider note 1.0.0 darwin_amd64",
+        "provider note 1.1.0 darwin_amd64",
+    ];
+    names.map(str::to_owned).into()
 }

@@ -7,6 +7,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "tests: the way they report is to panic with what they saw"
@@ -16,5 +17,7 @@ mod damage;
 mod fixture;
 mod matrix;
 mod observe;
+mod points;
+mod run;
 mod server;
 mod state;

@@ -1,8 +1,9 @@
 //! What is kept: objects of the control plane and files of the data dir, without what differs
 //! between two equal runs (times, uids, keys).
 
+use opendepot_tests::fixture::NAMESPACE;
 use opendepot_tests::{Setup, sha256};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -46,11 +47,9 @@ impl Objects {
         let mut revision = String::new();
         for path in LISTS {
             let list = get(&setup.data_dir().join("control.sock"), path).await?;
-            list["metadata"]["resourceVersion"]
-                .as_str()?
-                .clone_into(&mut revision);
-            for item in list["items"].as_array()? {
-                let name = item["metadata"]["name"].as_str()?;
+            revision = text(&list, "/metadata/resourceVersion")?.to_owned();
+            for item in list.get("items")?.as_array()? {
+                let name = text(item, "/metadata/name")?;
                 objects.insert(format!("{path}/{name}"), stable(item));
             }
         }
@@ -75,6 +74,10 @@ impl Objects {
         }
         found
     }
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str()
 }
 
 fn compare(place: &str, is: &Value, should: &Value, found: &mut Vec<String>) {
@@ -130,10 +133,33 @@ fn stable(value: &Value) -> Value {
     }
 }
 
-/// One GET over a socket. HTTP/1.0, so that the body ends with the connection.
+/// Sets an annotation of a Version, as an administrator does.
+pub(crate) async fn annotate(setup: &Setup, version: &str, name: &str, value: &str) {
+    let path =
+        format!("/apis/opendepot.defdev.io/v1alpha1/namespaces/{NAMESPACE}/versions/{version}");
+    let patch = json!({ "metadata": { "annotations": { name: value } } }).to_string();
+    let head = format!(
+        "PATCH {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/merge-patch+json\r\n\
+         Content-Length: {}\r\n\r\n",
+        patch.len()
+    );
+    let socket = setup.data_dir().join("control.sock");
+    call(&socket, &(head + &patch))
+        .await
+        .expect("the annotation is taken");
+}
+
 async fn get(socket: &Path, path: &str) -> Option<Value> {
+    call(
+        socket,
+        &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
+    )
+    .await
+}
+
+/// One request over a socket. HTTP/1.0, so that the body ends with the connection.
+async fn call(socket: &Path, request: &str) -> Option<Value> {
     let mut stream = UnixStream::connect(socket).await.ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.ok()?;

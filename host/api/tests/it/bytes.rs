@@ -1,6 +1,7 @@
 //! The bytes: ranges, conditions, headers, permits (H12, H17, H19, H25).
 
-use crate::support::{Mode, NETWORK, Setup, WIDGET, package_bytes, run, until};
+use crate::facts::package_bytes;
+use crate::support::{Mode, NETWORK, Setup, WIDGET, run, until};
 use http::Method;
 use opendepot_domain::Sha256;
 

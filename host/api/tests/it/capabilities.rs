@@ -1,9 +1,7 @@
 //! A capability opens one thing, for one purpose, for a while (contract.md 4, *Capabilities*).
 
-use crate::support::{
-    Answer, Mode, NETWORK, Setup, WIDGET, World, module_id, package_bytes, provider_id, run,
-    unix_now,
-};
+use crate::facts::{module_id, package_bytes, provider_id};
+use crate::support::{Answer, Mode, NETWORK, Setup, WIDGET, World, run, unix_now};
 use http::Method;
 use opendepot_domain::{ArtifactId, Capability, Decision, Purpose, Sha256};
 
@@ -261,6 +259,9 @@ fn every_altered_text_is_403() {
     });
 }
 
+/// What is changed, and how.
+type Alteration = (&'static str, fn(&mut Fields));
+
 #[test]
 fn a_capability_for_anything_else_is_403() {
     run(async |pool| {
@@ -270,7 +271,7 @@ fn a_capability_for_anything_else_is_403() {
             Fields::network(&world).ask(&world, NETWORK).await.code(),
             200
         );
-        let alterations: &[(&str, fn(&mut Fields))] = &[
+        let alterations: &[Alteration] = &[
             ("namespace", |fields| {
                 fields.id.namespace = "other".parse().unwrap()
             }),

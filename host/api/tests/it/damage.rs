@@ -14,7 +14,9 @@ fn missing_and_changed_bytes_are_refused_and_reported() {
         let module = world.root.join("network/network-1.1.0.zip");
         std::fs::remove_file(&module).unwrap();
         let answer = world.get(NETWORK).await;
-        answer.assert_error(503, "missing bytes");
+        answer.assert_error(500, "missing bytes");
+        // Waiting does not mend it.
+        assert_eq!(answer.header("retry-after"), "");
         let damage = |object_name: &str, is_missing| Damage {
             namespace: "team".to_owned(),
             object_name: object_name.to_owned(),
@@ -27,7 +29,7 @@ fn missing_and_changed_bytes_are_refused_and_reported() {
         bytes[10] ^= 1;
         std::fs::write(&package, bytes).unwrap();
         let answer = world.get(WIDGET).await;
-        answer.assert_error(503, "changed bytes");
+        answer.assert_error(500, "changed bytes");
         assert_eq!(
             reported.try_recv().unwrap(),
             damage("widget-1-2-0-linux-amd64", false)
@@ -48,8 +50,8 @@ fn a_storage_plugin_that_fails_is_told_to_the_log_and_not_to_the_client() {
             (Kind::Busy, 503),
             (Kind::Internal, 500),
             // What the store does not have or denies is the operator's to look at, not the client's.
-            (Kind::NotFound, 503),
-            (Kind::Corrupt, 503),
+            (Kind::NotFound, 500),
+            (Kind::Corrupt, 500),
         ] {
             *world.storage.failure.lock().unwrap() = Some(kind);
             let answer = world.get(NETWORK).await;

@@ -29,8 +29,6 @@ fn foreign_names_and_proxies_are_refused_with_the_remedy_and_discovery_passes() 
         let world = Setup::new(Mode::LocalOnly).start(&pool).await;
         let local = ("host", "127.0.0.1:8080");
         let cases: &[&[(&str, &str)]] = &[
-            &[],
-            &[("host", "")],
             &[("host", "registry.example")],
             &[("host", "localhost.example:8080")],
             &[("host", "127.0.0.1.example")],
@@ -60,6 +58,24 @@ fn foreign_names_and_proxies_are_refused_with_the_remedy_and_discovery_passes() 
                     "{text}"
                 );
             }
+            let answer = world.send(Method::GET, DISCOVERY, headers).await;
+            assert_eq!(answer.code(), 200, "{headers:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_no_host_at_all_is_bad_grammar() {
+    run(async |pool| {
+        let world = Setup::new(Mode::LocalOnly).start(&pool).await;
+        for headers in [
+            &[][..],
+            &[("host", "")],
+            &[("host", "a b")],
+            &[("host", "user@localhost")],
+        ] {
+            let answer = world.send(Method::GET, NETWORK, headers).await;
+            answer.assert_error(400, &format!("{headers:?}"));
             let answer = world.send(Method::GET, DISCOVERY, headers).await;
             assert_eq!(answer.code(), 200, "{headers:?}");
         }

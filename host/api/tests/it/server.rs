@@ -1,7 +1,8 @@
 //! Slow, idle and vanishing clients, keep-alive, shutdown (H14, H16, reliability.md section 2).
 
+use crate::facts::module_version;
 use crate::socket::{Running, Wire, num_answers};
-use crate::support::{Mode, NETWORK, Setup, World, module_version, run, until};
+use crate::support::{Mode, NETWORK, Setup, World, run, until};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -140,7 +141,6 @@ fn an_idle_connection_is_closed_and_not_before_its_time() {
         for (name, wire) in [("silent", &mut silent), ("answered", &mut answered)] {
             let started = Instant::now();
             assert!(wire.until_closed().await.is_empty(), "{name}");
-            eprintln!("{name} {:?}", started.elapsed());
             assert!(started.elapsed() < Duration::from_secs(10));
         }
         let started = Instant::now();
@@ -226,7 +226,7 @@ fn a_client_that_reads_slowly_but_steadily_is_not_cut() {
 
 #[test]
 fn a_slow_source_does_not_cut_a_quick_client() {
-    run(async |pool| {
+    run(async |_| {
         // A burst that fills the socket, a pause of the source, another burst.
         let body = || {
             let (sender, receiver) = tokio::sync::mpsc::channel::<usize>(1);
@@ -250,7 +250,7 @@ fn a_slow_source_does_not_cut_a_quick_client() {
             ..opendepot_api::Limits::default()
         };
         let running = Running::serve(router, limits, GRACE).await;
-        let mut wire = running.connect_narrow().await;
+        let mut wire = running.connect().await;
         wire.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .await;
         let answer = wire.until_closed().await;
@@ -377,4 +377,117 @@ fn more_connections_than_allowed_wait_for_one_to_end() {
         drop(first);
         assert!(second.answer().await.0.starts_with("HTTP/1.1 200"));
     });
+}
+
+mod h2 {
+    //! The same over HTTP/2, where a stream can stall while its connection is lively.
+
+    use super::{BIG, BIG_BYTES, GRACE, LIST, world, world_with_big};
+    use crate::socket::Running;
+    use crate::support::{run, until};
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper::client::conn::http2;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use std::time::{Duration, Instant};
+    use tokio::task::JoinHandle;
+
+    type Sender = http2::SendRequest<Empty<bytes::Bytes>>;
+
+    async fn connect(running: &Running) -> (Sender, JoinHandle<()>) {
+        let io = TokioIo::new(running.connect().await.0);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        (sender, tokio::spawn(async { drop(connection.await) }))
+    }
+
+    async fn get(sender: &mut Sender, target: &str) -> http::Response<hyper::body::Incoming> {
+        let request = http::Request::get(format!("http://localhost{target}"))
+            .body(Empty::new())
+            .unwrap();
+        sender.send_request(request).await.unwrap()
+    }
+
+    #[test]
+    fn a_whole_body_arrives_beside_others() {
+        run(async |pool| {
+            let world = world_with_big(&pool, |_| {}).await;
+            let running = Running::start(&world, GRACE).await;
+            let (mut sender, _connection) = connect(&running).await;
+            let big = get(&mut sender, BIG).await;
+            let list = get(&mut sender, LIST).await;
+            assert!(
+                list.into_body()
+                    .collect()
+                    .await
+                    .unwrap()
+                    .to_bytes()
+                    .starts_with(b"{\"modules\"")
+            );
+            let bytes = big.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(bytes.len(), BIG_BYTES);
+            assert!(
+                bytes
+                    .iter()
+                    .enumerate()
+                    .all(|(index, byte)| *byte == (index % 251) as u8)
+            );
+        });
+    }
+
+    #[test]
+    fn a_stream_whose_window_stays_closed_is_cut_however_lively_its_connection() {
+        run(async |pool| {
+            let world = world_with_big(&pool, |limits| {
+                limits.progress_bytes_per_second = 32 * 1024;
+                limits.progress_window_seconds = 1;
+            })
+            .await;
+            let running = Running::start(&world, GRACE).await;
+            let (mut sender, connection) = connect(&running).await;
+            let stalled = get(&mut sender, BIG).await;
+            until("its permit", || world.state.num_active_downloads() == 1).await;
+            let started = Instant::now();
+            while !connection.is_finished() {
+                assert!(
+                    started.elapsed() < Duration::from_secs(10),
+                    "the stalled stream is not cut"
+                );
+                let request = http::Request::get(format!("http://localhost{LIST}"))
+                    .body(Empty::new())
+                    .unwrap();
+                if let Ok(answer) = sender.send_request(request).await {
+                    let _ = answer.into_body().collect().await;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            until("the permit to come back", || {
+                world.state.num_active_downloads() == 0
+            })
+            .await;
+            assert!(
+                stalled.into_body().collect().await.is_err(),
+                "a cut body never looks whole"
+            );
+        });
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_although_it_answers_pings() {
+        run(async |pool| {
+            let world = world(&pool, |limits| limits.idle_seconds = 1).await;
+            let running = Running::start(&world, GRACE).await;
+            let (mut sender, connection) = connect(&running).await;
+            get(&mut sender, LIST)
+                .await
+                .into_body()
+                .collect()
+                .await
+                .unwrap();
+            let started = Instant::now();
+            tokio::time::timeout(Duration::from_secs(10), connection)
+                .await
+                .expect("it is kept")
+                .unwrap();
+            assert!(started.elapsed() >= Duration::from_millis(900));
+        });
+    }
 }

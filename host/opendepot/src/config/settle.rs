@@ -232,14 +232,14 @@ pub(super) fn settle(
         problems.push(format!("`--watch-namespace`: {error}"));
     }
     let controllers = controller_kinds(controllers.as_deref().unwrap_or_default(), problems);
-    let tls = match (tls_cert_path, tls_cert_key, dev_tls) {
-        (None, None, false) => TlsMode::Off,
-        (None, None, true) => TlsMode::Development,
-        (Some(certificate), Some(key), false) => TlsMode::Files { certificate, key },
-        (Some(_), Some(_), true) => {
-            problems.push("`--dev-tls` and `--tls-cert-path` exclude each other".to_owned());
-            TlsMode::Off
-        }
+    let has_files = tls_cert_path.is_some() || tls_cert_key.is_some();
+    if dev_tls && has_files {
+        problems.push("`--dev-tls` and `--tls-cert-path` exclude each other".to_owned());
+    }
+    let tls = match (tls_cert_path, tls_cert_key) {
+        (None, None) if dev_tls => TlsMode::Development,
+        (None, None) => TlsMode::Off,
+        (Some(certificate), Some(key)) => TlsMode::Files { certificate, key },
         _ => {
             problems.push("`--tls-cert-path` and `--tls-cert-key` go together".to_owned());
             TlsMode::Off

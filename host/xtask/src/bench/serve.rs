@@ -1,172 +1,175 @@
-//! Metadata and archives against nginx: plain HTTP, warm; metadata once anonymous and once with a
-//! token and a cached decision.
+//! Metadata and archives against nginx: plain HTTP, warm, with 10,000 Versions loaded; metadata
+//! once anonymous and once with a token and a cached decision.
 
-use super::Figure;
+use super::figure::{Figure, Goal};
 use super::load::{self, Load};
 use super::nginx::Nginx;
-use super::subject::{
-    Subject, archive_path, package_path, versions_path, write_provider, write_token,
-};
-use crate::build;
+use super::seed::{LARGE, LISTED, LOADED, SMALL, Seed};
+use super::subject::{Listed, Subject, archive_path, package_path, write_token};
+use super::{Run, torn};
 use crate::tools::{self, Tool};
 use anyhow::Result;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Versions of the provider whose list is asked for: about 12 KB.
-const LISTED: usize = 100;
 const METADATA_GOAL: f64 = 0.8;
 const ARCHIVE_GOAL: f64 = 0.9;
+const MEMORY_GOAL_MIB: f64 = 64.0;
 
 /// Something that both servers serve.
 struct Case {
-    name: &'static str,
+    name: String,
     ours: String,
-    file: &'static str,
+    file: String,
     connections: u32,
     is_archive: bool,
 }
 
-/// Measures every case.
-pub(super) fn measure(root: &Path, seconds: u32, rounds: u32) -> Result<Vec<Figure>> {
-    let wrk = tools::require(Tool::Wrk)?.path;
-    let nginx = tools::require(Tool::Nginx)?.path;
-    let binary = build::release(root)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(run(&binary, &nginx, &wrk, seconds, rounds))
+/// What all comparisons share.
+struct Bench<'a> {
+    run: &'a Run,
+    wrk: PathBuf,
+    nginx: Nginx,
 }
 
-async fn run(
-    binary: &Path,
-    nginx: &Path,
-    wrk: &Path,
-    seconds: u32,
-    rounds: u32,
-) -> Result<Vec<Figure>> {
+/// Measures every case.
+pub(super) async fn measure(run: &Run) -> Result<Vec<Figure>> {
+    let wrk = tools::require(Tool::Wrk)?.path;
+    let nginx = tools::require(Tool::Nginx)?.path;
+    let seed = Seed::open(&run.root, &run.binary).await?;
     let dir = tempfile::Builder::new()
         .prefix("opendepot-bench-")
         .tempdir()?;
-    let (manifests, files) = (dir.path().join("manifests"), dir.path().join("files"));
-    fs::create_dir(&manifests)?;
+    let files = dir.path().join("files");
     fs::create_dir(&files)?;
-    eprintln!("preparing {LISTED} small versions and archives of 50 and 200 MB");
-    let versions: Vec<String> = (0..LISTED).map(|n| format!("1.{n}.0")).collect();
-    write_provider(&manifests, "small", &versions, 1024)?;
-    write_provider(&manifests, "fifty", &["1.0.0".to_owned()], 50_000_000)?;
-    write_provider(&manifests, "hundreds", &["1.0.0".to_owned()], 200_000_000)?;
-    let mut subject = Subject::start(binary, dir.path(), None).await?;
-    for (name, count) in [("small", LISTED), ("fifty", 1), ("hundreds", 1)] {
-        subject.wait_provider(name, count, "").await?;
-    }
-    let case = |name, ours, file, connections| Case {
-        name,
-        ours,
-        file,
-        connections,
-        is_archive: connections == 8,
-    };
-    let cases = [
-        case(
-            "version list of 100",
-            versions_path("small"),
-            "versions.json",
-            16,
-        ),
-        case(
-            "package document",
-            package_path("small", "1.50.0"),
-            "package.json",
-            16,
-        ),
-        case(
-            "archive of 50 MB",
-            archive_path("fifty", "1.0.0"),
-            "50.zip",
-            8,
-        ),
-        case(
-            "archive of 200 MB",
-            archive_path("hundreds", "1.0.0"),
-            "200.zip",
-            8,
-        ),
-    ];
+    let subject = seed.serve(&run.binary, None, "").await?;
+    let cases = cases();
     for case in &cases {
-        let file: PathBuf = files.join(case.file);
-        fs::write(file, subject.get(&case.ours).await?)?;
+        fs::write(files.join(&case.file), subject.get(&case.ours).await?)?;
     }
-    let nginx = Nginx::start(nginx, dir.path(), &files)?;
+    let bench = Bench {
+        run,
+        wrk,
+        nginx: Nginx::start(&nginx, dir.path(), &files)?,
+    };
     let mut figures = Vec::new();
     for case in &cases {
         eprintln!("measuring {}", case.name);
-        figures.push(compare(case, "", &subject, &nginx, wrk, seconds, rounds)?);
+        figures.extend(bench.compare(case, "", &subject)?);
     }
-    drop(subject);
-    let (token, config) = write_token(binary, dir.path())?;
-    let mut subject = Subject::start(binary, dir.path(), Some(&config)).await?;
-    subject.wait_provider("small", LISTED, &token).await?;
+    subject.stop().await?;
+    let (token, config) = write_token(&run.binary, dir.path())?;
+    let subject = seed.serve(&run.binary, Some(&config), &token).await?;
     for case in cases.iter().filter(|case| !case.is_archive) {
         eprintln!("measuring {}, with a token", case.name);
-        let mut figure = compare(case, &token, &subject, &nginx, wrk, seconds, rounds)?;
-        figure.case.push_str(", with a token");
-        figures.push(figure);
+        figures.extend(bench.compare(case, &token, &subject)?);
     }
+    subject.stop().await?;
+    drop(bench);
+    eprintln!("truncating a file that is being served");
+    figures.push(torn::measure(run).await?);
     Ok(figures)
 }
 
-fn compare(
-    case: &Case,
-    token: &str,
-    subject: &Subject,
-    nginx: &Nginx,
-    wrk: &Path,
-    seconds: u32,
-    rounds: u32,
-) -> Result<Figure> {
-    let mut peers = vec![("nginx", nginx.sendfile_url(case.file))];
-    if case.is_archive {
-        peers.push(("nginx with output_buffers", nginx.buffers_url(case.file)));
-    }
-    let headers: Vec<String> = match token {
-        "" => Vec::new(),
-        token => vec![format!("Authorization: Bearer {token}")],
-    };
-    let load =
-        |url: &str, headers: &[String]| load::run(wrk, url, headers, case.connections, seconds);
-    let figure = |load: Load| match case.is_archive {
-        true => load.bytes / 1e6,
-        false => load.requests,
-    };
-    let before = subject.memory_mib()?;
-    let (mut ours, mut p99, mut grown) = (0.0_f64, f64::INFINITY, 0.0_f64);
-    let mut theirs = vec![0.0_f64; peers.len()];
-    for _ in 0..rounds.max(1) {
-        let measured = load(&subject.url(&case.ours), &headers)?;
-        ours = ours.max(figure(measured));
-        p99 = p99.min(measured.p99_ms);
-        grown = grown.max(subject.memory_mib()? - before);
-        for ((_, url), best) in peers.iter().zip(&mut theirs) {
-            *best = best.max(figure(load(url, &[])?));
+fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case {
+            name: format!("version list of {LISTED}, {LOADED} loaded"),
+            ours: Listed::Provider(SMALL).path(),
+            file: "versions.json".to_owned(),
+            connections: 16,
+            is_archive: false,
+        },
+        Case {
+            name: format!("package document, {LOADED} loaded"),
+            ours: package_path(SMALL, "1.50.0"),
+            file: "package.json".to_owned(),
+            connections: 16,
+            is_archive: false,
+        },
+    ];
+    cases.extend(LARGE.map(|(name, size)| Case {
+        name: format!("archive of {} MB", size / 1_000_000),
+        ours: archive_path(name, "1.0.0"),
+        file: format!("{name}.zip"),
+        connections: 8,
+        is_archive: true,
+    }));
+    cases
+}
+
+impl Bench<'_> {
+    /// Both servers alternately; the best of the rounds counts for both.
+    fn compare(&self, case: &Case, token: &str, subject: &Subject) -> Result<Vec<Figure>> {
+        let mut peers = vec![("nginx", self.nginx.sendfile_url(&case.file))];
+        if case.is_archive {
+            peers.push((
+                "nginx with output_buffers",
+                self.nginx.buffers_url(&case.file),
+            ));
         }
-    }
-    Ok(Figure {
-        case: case.name.to_owned(),
-        connections: case.connections,
-        unit: if case.is_archive { "MB/s" } else { "req/s" },
-        ours,
-        ours_p99_ms: p99,
-        peers: peers
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .zip(theirs)
-            .collect(),
-        goal: if case.is_archive {
+        let headers: Vec<String> = match token {
+            "" => Vec::new(),
+            token => vec![format!("Authorization: Bearer {token}")],
+        };
+        let load = |url: &str, headers: &[String]| {
+            load::run(&self.wrk, url, headers, case.connections, self.run.seconds)
+        };
+        let figure = |load: Load| match case.is_archive {
+            true => load.bytes / 1e6,
+            false => load.requests,
+        };
+        let before = subject.memory_mib()?;
+        let (mut ours, mut p99, mut grown) = (0.0_f64, f64::INFINITY, 0.0_f64);
+        let mut theirs = vec![0.0_f64; peers.len()];
+        for _ in 0..self.run.rounds.max(1) {
+            let measured = load(&subject.url(&case.ours), &headers)?;
+            ours = ours.max(figure(measured));
+            p99 = p99.min(measured.p99_ms);
+            grown = grown.max(subject.memory_mib()? - before);
+            for ((_, url), best) in peers.iter().zip(&mut theirs) {
+                *best = best.max(figure(load(url, &[])?));
+            }
+        }
+        let unit = if case.is_archive { "MB/s" } else { "req/s" };
+        let goal = if case.is_archive {
             ARCHIVE_GOAL
         } else {
             METADATA_GOAL
-        },
-        memory_growth_mib: grown,
-    })
+        };
+        let who = if token.is_empty() {
+            ""
+        } else {
+            ", with a token"
+        };
+        let said: Vec<String> = peers
+            .iter()
+            .zip(&theirs)
+            .map(|((name, _), value)| format!("{name} {value:.0}"))
+            .collect();
+        let ratio = ours / theirs.iter().copied().fold(0.0, f64::max);
+        let mut figures = vec![
+            Figure::new(
+                format!(
+                    "{}{who}, c = {}: ratio to the best peer",
+                    case.name, case.connections
+                ),
+                ratio,
+                "",
+                Goal::AtLeast(goal),
+            )
+            .detail(format!(
+                "OpenDepot {ours:.0} {unit}, p99 {p99:.1} ms; {}",
+                said.join(", ")
+            )),
+        ];
+        if case.is_archive {
+            let name = format!("{}, c = {}: memory growth", case.name, case.connections);
+            figures.push(
+                Figure::new(name, grown, "MiB", Goal::AtMost(MEMORY_GOAL_MIB))
+                    .detail("resident without mapped files"),
+            );
+        }
+        Ok(figures)
+    }
 }

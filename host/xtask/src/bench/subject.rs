@@ -1,28 +1,72 @@
 //! The server under measurement, with what it publishes.
 
+use super::machine::{field, first_number};
 use crate::http;
 use crate::process::capture;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use zip::write::SimpleFileOptions;
 
-const NAMESPACE: &str = "bench";
+/// Where everything that is measured is published.
+pub(super) const NAMESPACE: &str = "bench";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(600);
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+const QUIET_WITHIN: Duration = Duration::from_secs(120);
+/// Between two looks at something that takes seconds.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at something whose duration is a figure.
+pub(super) const LOOK_CLOSELY: Duration = Duration::from_millis(5);
 
 /// A running OpenDepot; killed when dropped.
 pub(super) struct Subject {
     child: Child,
     port: u16,
+    admin: u16,
     log: PathBuf,
+    data: PathBuf,
+    ready_after: Duration,
+}
+
+/// Something with a version list.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Listed<'a> {
+    /// A module of the system `local`.
+    Module(&'a str),
+    /// A provider.
+    Provider(&'a str),
+}
+
+impl Listed<'_> {
+    /// The path of its list.
+    pub(super) fn path(self) -> String {
+        match self {
+            Self::Module(name) => {
+                format!("/opendepot/modules/v1/{NAMESPACE}/{name}/local/versions")
+            }
+            Self::Provider(name) => format!("/opendepot/providers/v1/{NAMESPACE}/{name}/versions"),
+        }
+    }
+
+    fn versions(self, json: &serde_json::Value) -> Option<&Vec<serde_json::Value>> {
+        let list = match self {
+            Self::Module(_) => json.pointer("/modules/0/versions"),
+            Self::Provider(_) => json.pointer("/versions"),
+        };
+        list.and_then(serde_json::Value::as_array)
+    }
+
+    /// Whether an answer's list has this version.
+    pub(super) fn has(self, json: &serde_json::Value, version: &str) -> bool {
+        let is = |entry: &serde_json::Value| {
+            entry.get("version").and_then(serde_json::Value::as_str) == Some(version)
+        };
+        self.versions(json).is_some_and(|list| list.iter().any(is))
+    }
 }
 
 impl Subject {
@@ -30,60 +74,99 @@ impl Subject {
     /// until it is ready. With a configuration file, that is passed too.
     pub(super) async fn start(binary: &Path, dir: &Path, config: Option<&Path>) -> Result<Self> {
         let (port, admin) = (free_port()?, free_port()?);
-        let log = dir.join("opendepot.log");
+        let (log, data) = (dir.join("opendepot.log"), dir.join("data"));
         let output = fs::File::create(&log)?;
+        let client = http::client(None)?;
         let config = config.map(|file| [Path::new("--config"), file]);
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
             .arg("--data-dir")
-            .arg(dir.join("data"))
+            .arg(&data)
             .arg("--manifests")
             .arg(dir.join("manifests"))
             .args(config.into_iter().flatten())
             .env_remove("KUBECONFIG")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
-            .stderr(output)
+            .stderr(output);
+        let started = Instant::now();
+        let child = command
             .spawn()
             .with_context(|| format!("cannot start `{}`", binary.display()))?;
-        let mut subject = Self { child, port, log };
-        let ready = format!("http://127.0.0.1:{admin}/readyz");
-        let client = http::client(None)?;
+        let mut subject = Self {
+            child,
+            port,
+            admin,
+            log,
+            data,
+            ready_after: Duration::ZERO,
+        };
+        let ready = subject.admin_url("/readyz");
         subject
-            .poll(READY_WITHIN, async || {
+            .poll(READY_WITHIN, LOOK_CLOSELY, async || {
                 Ok(client.get(&ready).send().await?.status().is_success())
             })
             .await
             .context("the server did not become ready")?;
+        subject.ready_after = started.elapsed();
         Ok(subject)
     }
 
-    /// Waits until a provider has this many versions; an empty token stands for none.
-    pub(super) async fn wait_provider(
+    /// How long after its start it was ready.
+    pub(super) fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// Waits until a list has this many versions; an empty token stands for none.
+    pub(super) async fn wait_listed(
         &mut self,
-        name: &str,
+        what: Listed<'_>,
         count: usize,
         token: &str,
     ) -> Result<()> {
         let client = http::client(None)?;
-        let url = self.url(&versions_path(name));
-        self.poll(PUBLISHED_WITHIN, async || {
+        let url = self.url(&what.path());
+        self.poll(PUBLISHED_WITHIN, LOOK, async || {
             let mut request = client.get(&url);
             if !token.is_empty() {
                 request = request.bearer_auth(token);
             }
             let json: serde_json::Value = request.send().await?.json().await?;
-            let list = json.get("versions").and_then(|list| list.as_array());
-            Ok(list.is_some_and(|list| list.len() >= count))
+            Ok(what.versions(&json).is_some_and(|list| list.len() >= count))
         })
         .await
-        .with_context(|| format!("`{name}` was not published"))
+        .with_context(|| format!("{what:?} was not published"))
     }
 
-    async fn poll(
+    /// Waits until it uses next to no processor time: what it does after the start, such as
+    /// looking at every resource once, is over.
+    pub(super) async fn wait_quiet(&mut self) -> Result<()> {
+        let start = Instant::now();
+        let mut before = self.processor_ticks()?;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = self.processor_ticks()?;
+            // 5 of the 100 ticks of a second.
+            if now.saturating_sub(before) <= 5 {
+                return Ok(());
+            }
+            if start.elapsed() > QUIET_WITHIN {
+                bail!(
+                    "the server is still busy after {} s",
+                    QUIET_WITHIN.as_secs()
+                );
+            }
+            before = now;
+        }
+    }
+
+    /// Polls until the probe says yes, the server ends or time is up.
+    pub(super) async fn poll(
         &mut self,
         within: Duration,
+        every: Duration,
         mut probe: impl AsyncFnMut() -> Result<bool>,
     ) -> Result<()> {
         let start = Instant::now();
@@ -101,13 +184,49 @@ impl Subject {
                     lines.join("\n")
                 );
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(every).await;
         }
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.signal(Signal::TERM);
+        let start = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if start.elapsed() > STOPPED_WITHIN {
+                bail!("the server does not stop");
+            }
+            tokio::time::sleep(LOOK_CLOSELY).await;
+        }
+        Ok(())
+    }
+
+    /// Whether it answers that it lives.
+    pub(super) async fn lives(&self) -> Result<bool> {
+        let answer = http::client(None)?
+            .get(self.admin_url("/livez"))
+            .send()
+            .await?;
+        Ok(answer.status().is_success())
     }
 
     /// A URL of this server.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.admin)
+    }
+
+    /// Its data directory.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The bytes at a path.
@@ -118,29 +237,58 @@ impl Subject {
 
     /// Its own memory in MiB: resident, without mapped files.
     pub(super) fn memory_mib(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .context("cannot read /proc; memory is measured on Linux only")?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line
-            .and_then(|rest| rest.split_whitespace().next())
-            .context("no RssAnon")?;
-        Ok(kib.parse::<f64>()? / 1024.0)
+        memory_mib(self.pid(), "RssAnon")
+    }
+
+    /// All of its resident memory in MiB, the pages of its program included.
+    pub(super) fn resident_mib(&self) -> Result<f64> {
+        memory_mib(self.pid(), "VmRSS")
+    }
+
+    /// Bytes that it has read by system calls, from files and sockets.
+    pub(super) fn bytes_read(&self) -> Result<u64> {
+        let io = fs::read_to_string(format!("/proc/{}/io", self.pid()))?;
+        Ok(first_number(field(&io, "rchar")))
+    }
+
+    fn processor_ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // The name in parentheses may hold spaces; user and system time are 12 and 13 after it.
+        let (_, rest) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;
+        let ticks = |n| rest.split_whitespace().nth(n).map_or(0, first_number);
+        Ok(ticks(11) + ticks(12))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _sent = kill_process(pid, signal);
+        }
     }
 }
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ended = kill_process(pid, Signal::KILL);
+        // Once it was waited for, its number may be another process's.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::KILL);
+            let _reaped = self.child.wait();
         }
-        let _reaped = self.child.wait();
     }
 }
 
-/// Makes a token whose holder may read everything, and the configuration file that says so.
+/// One line of `/proc/PID/status`, in MiB.
+pub(super) fn memory_mib(pid: u32, name: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .context("cannot read /proc; memory is measured on Linux only")?;
+    match first_number(field(&status, name)) {
+        0 => bail!("no {name} in /proc/{pid}/status"),
+        kib => Ok(kib as f64 / 1024.0),
+    }
+}
+
+/// Makes a token whose holder may read everything, and the configuration file that says so, in
+/// `dir`.
 pub(super) fn write_token(binary: &Path, dir: &Path) -> Result<(String, PathBuf)> {
     let mut command = Command::new(binary);
     command
@@ -170,11 +318,6 @@ pub(super) fn write_token(binary: &Path, dir: &Path) -> Result<(String, PathBuf)
     Ok((token, file))
 }
 
-/// The path of a provider's version list.
-pub(super) fn versions_path(name: &str) -> String {
-    format!("/opendepot/providers/v1/{NAMESPACE}/{name}/versions")
-}
-
 /// The path of a package document.
 pub(super) fn package_path(name: &str, version: &str) -> String {
     format!("/opendepot/providers/v1/{NAMESPACE}/{name}/{version}/download/linux/amd64")
@@ -183,52 +326,6 @@ pub(super) fn package_path(name: &str, version: &str) -> String {
 /// The path of a provider's bytes, which an anonymous reader may ask for.
 pub(super) fn archive_path(name: &str, version: &str) -> String {
     format!("/opendepot/providers/v1/download/{NAMESPACE}/{name}/{version}?os=linux&arch=amd64")
-}
-
-/// Writes a provider with one platform: release folders whose program has `size` bytes that do
-/// not compress, and the resource.
-pub(super) fn write_provider(
-    manifests: &Path,
-    name: &str,
-    versions: &[String],
-    size: usize,
-) -> Result<()> {
-    let mut yaml = format!(
-        "apiVersion: opendepot.defdev.io/v1alpha1\nkind: Provider\nmetadata:\n  name: {name}\n  \
-         namespace: {NAMESPACE}\nspec:\n  providerConfig:\n    name: {name}\n    \
-         operatingSystems: [linux]\n    architectures: [amd64]\n    source:\n      \
-         path: \"dist/{name}/{{version}}\"\n  versions:\n"
-    );
-    for (seed, version) in versions.iter().enumerate() {
-        let _written = writeln!(yaml, "    - version: {version}");
-        let dir = manifests.join("dist").join(name).join(version);
-        fs::create_dir_all(&dir)?;
-        let file = format!("terraform-provider-{name}_{version}_linux_amd64.zip");
-        let options = SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Stored)
-            .unix_permissions(0o755);
-        let mut zip = zip::ZipWriter::new(fs::File::create(dir.join(&file))?);
-        zip.start_file(format!("terraform-provider-{name}_v{version}"), options)?;
-        zip.write_all(&noise(size, seed as u64))?;
-        zip.finish()?;
-        let digest = hex::encode(Sha256::digest(fs::read(dir.join(&file))?));
-        let sums = format!("terraform-provider-{name}_{version}_SHA256SUMS");
-        fs::write(dir.join(sums), format!("{digest}  {file}\n"))?;
-    }
-    Ok(fs::write(manifests.join(format!("{name}.yaml")), yaml)?)
-}
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }
 
 /// A free port on loopback.

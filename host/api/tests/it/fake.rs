@@ -1,0 +1,110 @@
+//! Hand-written seams.
+
+use opendepot_actors::registry::{CatalogSource, Snapshot};
+use opendepot_domain::seam::{AccessPolicy, BoxFuture, SeamError, StorageDecisions};
+use opendepot_domain::{
+    Action, Artifact, ArtifactRecord, Decision, Kind, Operation, Placement, PluginId, Subject,
+    Target, Transfer,
+};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+pub(crate) type Rule = Box<dyn Fn(&Subject, Action, &Target) -> Vec<Decision> + Send + Sync>;
+
+/// A chain of policies that is one closure, or none.
+pub(crate) struct FakePolicy {
+    pub(crate) rule: Option<Rule>,
+    pub(crate) generation: AtomicU64,
+    pub(crate) num_calls: AtomicUsize,
+}
+
+impl AccessPolicy for FakePolicy {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rule.is_none()
+    }
+
+    fn authorize<'a>(
+        &'a self,
+        subject: &'a Subject,
+        action: Action,
+        targets: &'a [Target],
+        _: u64,
+    ) -> BoxFuture<'a, Vec<Decision>> {
+        self.num_calls.fetch_add(1, Ordering::Relaxed);
+        let rule = self.rule.as_ref().unwrap();
+        let answers = targets
+            .iter()
+            .flat_map(|target| rule(subject, action, target))
+            .collect();
+        Box::pin(std::future::ready(answers))
+    }
+}
+
+/// Plans reads under the record's own key.
+#[derive(Default)]
+pub(crate) struct FakeStorage {
+    pub(crate) num_plans: AtomicUsize,
+    pub(crate) failure: Mutex<Option<Kind>>,
+}
+
+impl StorageDecisions for FakeStorage {
+    fn validate<'a>(
+        &'a self,
+        _: &'a PluginId,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<(), SeamError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn locate<'a>(
+        &'a self,
+        _: &'a PluginId,
+        _: Option<&'a str>,
+        _: &'a Artifact,
+    ) -> BoxFuture<'a, Result<Placement, SeamError>> {
+        unreachable!("serving never places")
+    }
+
+    fn plan<'a>(
+        &'a self,
+        record: &'a ArtifactRecord,
+        _: &'a Artifact,
+        operation: Operation,
+        _: u64,
+    ) -> BoxFuture<'a, Result<Transfer, SeamError>> {
+        assert_eq!(operation, Operation::Get);
+        self.num_plans.fetch_add(1, Ordering::Relaxed);
+        let failure = *self.failure.lock().unwrap();
+        Box::pin(std::future::ready(match failure {
+            Some(kind) => Err(SeamError {
+                kind,
+                message: "secret detail of `s3://inner-bucket`".to_owned(),
+            }),
+            None => Ok(native(record)),
+        }))
+    }
+}
+
+fn native(record: &ArtifactRecord) -> Transfer {
+    Transfer::Native(Placement {
+        store: record.store.clone(),
+        key: record.key.clone(),
+        attributes: Vec::new(),
+        options: Vec::new(),
+        credentials: None,
+    })
+}
+
+/// Facts that a test can change.
+#[derive(Default)]
+pub(crate) struct FakeSource(pub(crate) Mutex<Snapshot>);
+
+impl CatalogSource for FakeSource {
+    fn snapshot(&self) -> Option<Snapshot> {
+        Some(self.0.lock().unwrap().clone())
+    }
+}
