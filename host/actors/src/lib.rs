@@ -16,6 +16,8 @@ pub mod registry;
 pub mod runtime;
 pub mod scanner;
 pub mod supervisor;
+#[cfg(test)]
+mod testing;
 
 pub use error::Error;
 pub use reconciler::ReconcilerHandle;

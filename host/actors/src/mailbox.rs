@@ -78,3 +78,7 @@ impl<A: Actor> Mailbox<A> {
         self.permits.close();
     }
 }
+
+#[cfg(test)]
+#[path = "mailbox_tests.rs"]
+mod tests;

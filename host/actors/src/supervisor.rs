@@ -184,3 +184,7 @@ where
     });
     supervised
 }
+
+#[cfg(test)]
+#[path = "supervisor_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::feed::Feed;
+use crate::release::Completed;
 use crate::throttle::Throttle;
 use kube::Client;
 use opendepot_actors::{ReconcilerHandle, ScannerHandle};
@@ -44,6 +45,7 @@ pub struct Context {
     pub(crate) feed: Feed,
     pub(crate) backoff: Backoff,
     pub(crate) throttle: Throttle,
+    pub(crate) completed: Completed,
 }
 
 impl Context {
@@ -55,6 +57,7 @@ impl Context {
             feed,
             backoff: Backoff::default(),
             throttle: Throttle::default(),
+            completed: Completed::default(),
         }
     }
 

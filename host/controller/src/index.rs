@@ -9,7 +9,7 @@ use opendepot_crds::{
     ANNOTATION_REQUESTED_AT, ConditionType, LABEL_MODULE, LABEL_NAMESPACE, LABEL_PROVIDER,
     LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, Version, VersionSpec, conditions,
 };
-use opendepot_domain::{ArtifactKind, ReleaseFile, Sha256};
+use opendepot_domain::{ArtifactId, ArtifactKind, ReleaseFile, Sha256};
 use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -23,10 +23,12 @@ pub(crate) struct Summary {
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
     pub(crate) owner: Owner,
+    /// What it stands for: names can collide.
+    pub(crate) id: Option<ArtifactId>,
     pub(crate) is_deleting: bool,
     /// Digest of what its owner decides in its spec.
     pub(crate) wish: Sha256,
-    /// Whether `spec.fileName` still has to be copied from what was stored.
+    /// Whether `spec.fileName` still has to be copied from what is stored.
     pub(crate) lacks_file_name: bool,
     pub(crate) file_name: Option<String>,
     /// Our labels only.
@@ -85,9 +87,13 @@ impl Summary {
             uid: version.uid(),
             resource_version: version.resource_version(),
             owner: Owner { kind, name, uid },
+            id: intent::identity(version).ok().map(|(id, _)| id),
             is_deleting: version.metadata.deletion_timestamp.is_some(),
             wish: wish(&version.spec),
-            lacks_file_name: version.spec.file_name.is_none() && stored.is_some(),
+            lacks_file_name: is_sealed
+                && stored.is_some_and(|stored| {
+                    version.spec.file_name.as_ref() != Some(&stored.file_name)
+                }),
             file_name: version.spec.file_name.clone(),
             labels: labels.collect(),
             requested_at: version.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
@@ -114,11 +120,7 @@ impl Summary {
 
 /// Digest of the part of a Version's spec that its owner decides.
 pub(crate) fn wish(spec: &VersionSpec) -> Sha256 {
-    let decided = (
-        &spec.version,
-        &spec.module_config_ref,
-        &spec.provider_config_ref,
-    );
+    let decided = (&spec.module_config_ref, &spec.provider_config_ref);
     Sha256::of(&serde_json::to_vec(&decided).unwrap_or_default())
 }
 

@@ -3,11 +3,14 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::index::{self, Summary};
+use crate::seal;
+use crate::version::intent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt as _};
 use opendepot_crds::{ANNOTATION_REQUESTED_AT, Version, VersionSpec};
 use opendepot_domain::{ArtifactId, artifact};
+use opendepot_identity::SealState;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -40,6 +43,8 @@ pub(crate) struct Applied {
     pub(crate) versions: HashMap<ArtifactId, Arc<Summary>>,
     /// Wanted Versions whose watch event is still to come, or whose predecessor is going.
     pub(crate) num_coming: usize,
+    /// Releases of which a wanted Version was created or is still to be seen.
+    pub(crate) incomplete: HashSet<opendepot_domain::Version>,
     /// Whether some are on their way out.
     pub(crate) is_deleting: bool,
 }
@@ -72,14 +77,17 @@ impl Owner<'_> {
         let mut applied = Applied {
             versions: HashMap::new(),
             num_coming: 0,
+            incomplete: HashSet::new(),
             is_deleting: !deleting.is_empty(),
         };
         for wanted in desired {
             let suffixed = format!("{}-{}", wanted.name, artifact::collision_suffix(&wanted.id));
-            match by_name
-                .remove(&wanted.name)
-                .or_else(|| by_name.remove(&suffixed))
-            {
+            let known = [&wanted.name, &suffixed].into_iter().find(|name| {
+                by_name
+                    .get(*name)
+                    .is_some_and(|existing| existing.id.as_ref() == Some(&wanted.id))
+            });
+            match known.and_then(|name| by_name.remove(name)) {
                 Some(existing) => {
                     if self.differs(&existing, &wanted) {
                         self.update(&existing.name, &wanted).await?;
@@ -89,12 +97,14 @@ impl Owner<'_> {
                 None => {
                     applied.num_coming += 1;
                     // A predecessor that is still going keeps its name.
-                    if !busy.contains(wanted.name.as_str())
-                        && !self.create(&wanted, &wanted.name).await?
-                    {
-                        // Another owner holds the name.
+                    if busy.contains(wanted.name.as_str()) || busy.contains(suffixed.as_str()) {
+                        continue;
+                    }
+                    if !self.create(&wanted, &wanted.name).await? {
+                        // Another owner, or another version of ours, holds the name.
                         self.create(&wanted, &suffixed).await?;
                     }
+                    applied.incomplete.insert(wanted.id.version);
                 }
             }
         }
@@ -114,7 +124,7 @@ impl Owner<'_> {
             || (self.requested_at.is_some() && existing.requested_at != self.requested_at)
     }
 
-    /// Whether the Version is there and ours; not when the name is taken by somebody else.
+    /// Whether the Version is there; not when the name is taken by something else.
     async fn create(&self, wanted: &Desired, name: &str) -> Result<bool, Error> {
         let mut version = Version::new(name, wanted.spec.clone());
         version.metadata.labels = Some(wanted.labels.clone());
@@ -134,7 +144,10 @@ impl Owner<'_> {
                     .get_opt(name)
                     .await
                     .map_err(Error::api("read a version"))?;
-                Ok(existing.is_some_and(|existing| self.owns(&existing)))
+                Ok(existing.is_some_and(|existing| {
+                    let stands_for = intent::identity(&existing).ok().map(|(id, _)| id);
+                    self.owns(&existing) && stands_for.as_ref() == Some(&wanted.id)
+                }))
             }
             Err(error) => Err(Error::api("create a version")(error)),
         }
@@ -156,8 +169,13 @@ impl Owner<'_> {
             .status
             .as_ref()
             .and_then(|status| status.artifact.as_ref());
-        let file_name = stored.map(|artifact| artifact.file_name.clone());
-        if existing.spec.file_name.is_none() && file_name.is_some() {
+        let file_name = stored
+            .filter(|_| {
+                let keys = &self.context.options.artifact_keys;
+                seal::check(keys, &existing) != SealState::Invalid
+            })
+            .map(|artifact| artifact.file_name.clone());
+        if file_name.is_some() && existing.spec.file_name != file_name {
             spec.insert("fileName".to_owned(), json!(file_name));
         }
         for (key, have, want) in [
@@ -256,19 +274,15 @@ pub(crate) fn reference<K: Resource<DynamicType = ()>>(owner: &K) -> Result<Owne
         })
 }
 
-/// The token of a requested sync: the `requested-at` annotation, else `forceSync`'s generation.
-/// It acts once: controllers record what they have handled and never reset the field.
+/// The token of a requested sync: the `requested-at` annotation and `forceSync`'s generation.
+/// Each acts once: controllers record what they have handled and never reset the field.
 pub(crate) fn sync_request<K: Resource>(object: &K, force_sync: Option<bool>) -> Option<String> {
-    if let Some(requested_at) = object.annotations().get(ANNOTATION_REQUESTED_AT) {
-        return Some(format!(
-            "at-{}",
-            requested_at.chars().take(128).collect::<String>()
-        ));
+    let requested_at = object.annotations().get(ANNOTATION_REQUESTED_AT);
+    let at = requested_at.map(|at| format!("at-{}", at.chars().take(128).collect::<String>()));
+    let generation = object.meta().generation.unwrap_or_default();
+    let forced = (force_sync == Some(true)).then(|| format!("generation-{generation}"));
+    match (at, forced) {
+        (Some(at), Some(forced)) => Some(format!("{at}/{forced}")),
+        (at, forced) => at.or(forced),
     }
-    (force_sync == Some(true)).then(|| {
-        format!(
-            "generation-{}",
-            object.meta().generation.unwrap_or_default()
-        )
-    })
 }

@@ -94,7 +94,9 @@ pub(crate) async fn reconcile(
     let mut problem = None;
     let mut releases = BTreeMap::new();
     for (version, platforms) in by_version {
-        let outcome = release::reconcile(&context, &plan.name, &version, &platforms).await?;
+        let is_complete = !applied.incomplete.contains(&version);
+        let outcome =
+            release::reconcile(&context, &plan.name, &version, &platforms, is_complete).await?;
         let ReleaseOutcome {
             ids,
             look_again,

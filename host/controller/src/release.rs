@@ -9,16 +9,56 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Api;
 use opendepot_crds::{
-    Condition, ConditionType, MANAGER_PROVIDER, Reason, Release, Version, VersionStatus, conditions,
+    Condition, ConditionType, MANAGER_PROVIDER, Reason, Release, VerdictResult, Version,
+    VersionStatus, conditions,
 };
 use opendepot_domain::{H1, ReleaseFile, ResourceName, Sha256, release};
 use opendepot_identity::SealState;
+use parking_lot::Mutex;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an older release stays after all platforms carry the newer: the longest life of a
 /// capability that names it.
-const OLDER_STAYS_SECONDS: i64 = 600;
+const OLDER_STAYS: Duration = Duration::from_secs(600);
+
+/// Since when every platform of a version carries its release while an older one is left. Kept
+/// in memory: after a restart an older release stays its whole time once more.
+#[derive(Debug, Default)]
+pub(crate) struct Completed {
+    /// By owner uid and version: the release, and since when.
+    since: Mutex<HashMap<(String, opendepot_domain::Version), (String, Instant)>>,
+}
+
+impl Completed {
+    /// How much longer the older release stays, seen complete at `now`.
+    fn left(
+        &self,
+        owner: &str,
+        version: &opendepot_domain::Version,
+        id: &str,
+        now: Instant,
+    ) -> Duration {
+        let mut since = self.since.lock();
+        // Versions that went away meanwhile must not pile up.
+        since.retain(|_, (_, at)| now.saturating_duration_since(*at) < OLDER_STAYS * 2);
+        let (seen, at) = since
+            .entry((owner.to_owned(), version.clone()))
+            .or_insert_with(|| (id.to_owned(), now));
+        if seen != id {
+            (*seen, *at) = (id.to_owned(), now);
+        }
+        OLDER_STAYS.saturating_sub(now.saturating_duration_since(*at))
+    }
+
+    fn forget(&self, owner: &str, version: &opendepot_domain::Version) {
+        self.since
+            .lock()
+            .remove(&(owner.to_owned(), version.clone()));
+    }
+}
 
 /// What reconciling one version's release came to.
 pub(crate) struct ReleaseOutcome {
@@ -36,10 +76,12 @@ pub(crate) fn is_unavailable(list: &[Condition]) -> bool {
         .is_some_and(|stalled| stalled.reason == Reason::PlatformUnavailable.as_str())
 }
 
-/// The line of a Version in a release, once its bytes are recorded.
+/// The line of a Version in a release, once its bytes are recorded and may be served.
 pub(crate) fn file(version: &Version) -> Option<ReleaseFile> {
     let status = version.status.as_ref()?;
     let artifact = status.artifact.as_ref()?;
+    let verdict = status.verdict.as_ref()?;
+    (verdict.result != VerdictResult::Block).then_some(())?;
     Some(ReleaseFile {
         os: version.spec.operating_system.clone()?,
         arch: version.spec.architecture.clone()?,
@@ -49,12 +91,14 @@ pub(crate) fn file(version: &Version) -> Option<ReleaseFile> {
     })
 }
 
-/// Brings the release of one version up to date. `platforms` are its live Versions.
+/// Brings the release of one version up to date. `platforms` are its live Versions;
+/// `is_complete` says that none that is wanted is still to be seen.
 pub(crate) async fn reconcile(
     context: &Context,
     name: &ResourceName,
     version: &opendepot_domain::Version,
     platforms: &[Arc<Summary>],
+    is_complete: bool,
 ) -> Result<ReleaseOutcome, Error> {
     let carried = newest(platforms);
     let nothing = |ids| ReleaseOutcome {
@@ -74,31 +118,27 @@ pub(crate) async fn reconcile(
             None => return Ok(nothing(carried)),
         }
     }
-    if files.is_empty() {
+    if files.is_empty() || !is_complete {
         return Ok(nothing(carried));
     }
     files.sort_by(|a, b| (&a.os, &a.arch).cmp(&(&b.os, &b.arch)));
     let text = release::sums_text(name, version, &files);
     let id = release::release_id(&text);
-    let now = i64::try_from(unix_now()).unwrap_or(i64::MAX);
-    let carries = |member: &Arc<Summary>| {
-        member
-            .releases
-            .first()
-            .is_some_and(|(first, _)| *first == id)
-    };
-    let all_carry = members.iter().all(|member| carries(member));
-    let signed_at = members
-        .iter()
-        .flat_map(|member| &member.releases)
-        .find(|(other, _)| *other == id);
-    let left = signed_at.map_or(OLDER_STAYS_SECONDS, |(_, at)| {
-        OLDER_STAYS_SECONDS - (now - at)
+    let all_carry = members.iter().all(|member| {
+        let first = member.releases.first();
+        first.is_some_and(|(first, _)| *first == id)
     });
-    let is_older_over = all_carry && left <= 0;
     let has_older = members
         .iter()
         .any(|member| member.releases.iter().any(|(other, _)| *other != id));
+    let owner = members.first().map_or("", |member| &member.owner.uid);
+    let left = if all_carry && has_older {
+        context.completed.left(owner, version, &id, Instant::now())
+    } else {
+        context.completed.forget(owner, version);
+        OLDER_STAYS
+    };
+    let is_older_over = left.is_zero();
     let mut ids = vec![id.clone()];
     ids.extend(
         carried
@@ -107,12 +147,10 @@ pub(crate) async fn reconcile(
             .take(1)
             .cloned(),
     );
-    if all_carry && !(has_older && is_older_over) {
-        let look_again =
-            has_older.then(|| Duration::from_secs(u64::try_from(left).unwrap_or(0).max(1)));
+    if all_carry && !is_older_over {
         return Ok(ReleaseOutcome {
             ids,
-            look_again,
+            look_again: has_older.then_some(left),
             unusable_key: None,
         });
     }
@@ -140,17 +178,19 @@ pub(crate) async fn reconcile(
     })
 }
 
-/// Ids that the platforms carry, newest first.
+/// Ids that the platforms carry, newest first: what stands first comes first, because an older
+/// release that is wanted again comes back as it was signed.
 fn newest(platforms: &[Arc<Summary>]) -> Vec<String> {
-    let mut releases: Vec<&(String, i64)> = platforms
-        .iter()
-        .flat_map(|platform| &platform.releases)
-        .collect();
-    releases.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let mut ids: Vec<String> = releases.into_iter().map(|(id, _)| id.clone()).collect();
-    ids.dedup();
-    ids.truncate(2);
-    ids
+    let mut ranks: BTreeMap<&str, (usize, Reverse<i64>)> = BTreeMap::new();
+    for platform in platforms {
+        for (position, (id, signed_at)) in platform.releases.iter().enumerate() {
+            let rank = ranks.entry(id).or_insert((position, Reverse(*signed_at)));
+            rank.0 = rank.0.max(position);
+        }
+    }
+    let mut ids: Vec<&str> = ranks.keys().copied().collect();
+    ids.sort_by_key(|id| ranks.get(id).copied());
+    ids.into_iter().take(2).map(str::to_owned).collect()
 }
 
 /// The release of that id, in full, from a Version that carries it.

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod control;
 mod data;
+mod memory;
 mod paths;
 mod progress;
 mod run;
@@ -23,6 +24,7 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
+    memory::bound_arenas();
     let arguments = normalised(std::env::args().collect());
     let is_server = arguments
         .iter()

@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod nginx;
 mod plugins;
+mod sampler;
 mod seed;
 mod serve;
 mod start;

@@ -94,6 +94,8 @@ async fn deletion() -> Report {
     scenario.names.going = fixture::going();
     let num_left = scenario.before.len() - scenario.names.going.len();
     let (expected, _) = scenario.undisturbed(|facts| facts.len() == num_left).await;
+    // The folder was moved, and none of what stays was read again (contract.md 3).
+    assert!(!expected.points.contains(&"sync.fetch".to_owned()));
     matrix::run(scenario, expected).await
 }
 
@@ -170,8 +172,13 @@ async fn approve(setup: &Setup, digest: &str) {
         }
     })
     .await;
-    let name = "opendepot.defdev.io/accept-digest";
-    annotate(setup, "tool-1-0-0", name, &format!("sha256:{digest}")).await;
+    for (name, value) in [
+        ("accept-digest", format!("sha256:{digest}")),
+        ("requested-at", "2026-01-01T00:00:00Z".to_owned()),
+    ] {
+        let name = format!("opendepot.defdev.io/{name}");
+        annotate(setup, "tool-1-0-0", &name, &value).await;
+    }
     assert!(server.stop().await.is_some_and(|status| status.success()));
 }
 

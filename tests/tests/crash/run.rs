@@ -233,13 +233,9 @@ impl<'a> Run<'a> {
 
     async fn verify(&self) -> Result<(), String> {
         let verified = verify(&self.setup).await;
-        let num_whole = self
-            .expected
-            .files
-            .keys()
-            .filter(|name| name.starts_with("artifacts/"));
+        let num_whole = self.expected.objects.num_stored();
         let said = String::from_utf8_lossy(&verified.stdout);
-        if !verified.status.success() || said != format!("{} whole, 0 not\n", num_whole.count()) {
+        if !verified.status.success() || said != format!("{num_whole} whole, 0 not\n") {
             let why = String::from_utf8_lossy(&verified.stderr);
             return Err(format!("`opendepot verify` says {said} {why}"));
         }

@@ -9,6 +9,8 @@ mod job;
 mod messages;
 mod source;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use failure::JobError;
 pub use handle::{ReconcilerHandle, ReconcilerOptions};

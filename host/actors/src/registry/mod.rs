@@ -6,6 +6,8 @@ mod messages;
 mod render;
 mod resource;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use catalog::{
     Catalog, Document, Gone, ModuleEntry, ModuleVersion, Package, ProviderEntry, ProviderVersion,

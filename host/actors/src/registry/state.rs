@@ -93,22 +93,30 @@ fn module_entry(
     versions: Vec<Arc<VersionResource>>,
 ) -> ModuleEntry {
     let mut by_version = HashMap::new();
-    let mut listed: Vec<&Version> = Vec::new();
-    for version in &versions {
+    // Its own come before those that stand alone, which must not take a published version's place.
+    let (own, alone): (Vec<_>, Vec<_>) = versions
+        .iter()
+        .partition(|version| version.owner_uid.is_some());
+    for version in own.into_iter().chain(alone) {
         // Build-metadata twins are one version; the first in order is the one served.
         by_version
             .entry(version.id.version.release_key())
             .or_insert_with(|| {
-                listed.push(&version.id.version);
                 Arc::new(ModuleVersion {
                     archive: render::archive_parameter(version),
                     resource: Arc::clone(version),
                 })
             });
     }
+    let mut listed: Vec<&Version> = by_version
+        .values()
+        .map(|version| &version.resource.id.version)
+        .collect();
+    listed.sort_unstable_by(|a, b| b.cmp(a));
+    let versions_document = render::module_versions(&listed);
     ModuleEntry {
         system: resource.system.clone(),
-        versions: render::module_versions(&listed),
+        versions: versions_document,
         by_version,
         inputs: Inputs {
             resource: Arc::clone(resource),
@@ -163,7 +171,22 @@ fn provider_version(
             candidates.push(release);
         }
     }
-    candidates.sort_by_key(|release| (Reverse(release.signed_at), release.id.clone()));
+    // Newest is what stands first, not what was signed last: an older release that is wanted
+    // again comes back as it was signed.
+    let rank = |release: &Release| {
+        let positions = platforms.iter().filter_map(|platform| {
+            let mut carried = platform.releases.iter();
+            carried.position(|other| other.id == release.id)
+        });
+        positions.max()
+    };
+    candidates.sort_by_key(|release| {
+        (
+            rank(release),
+            Reverse(release.signed_at),
+            release.id.clone(),
+        )
+    });
     let releases: Vec<ServedRelease> = candidates
         .into_iter()
         .filter_map(|release| served_release(version, release, platforms))
@@ -279,9 +302,11 @@ fn gone(previous: &Catalog, next: &Catalog, now: u64) -> HashMap<String, Gone> {
                 .iter()
                 .map(|release| release.id.clone())
                 .collect();
+            // Of a platform in several releases the newest package is written last, and stays.
             for package in version
                 .releases
                 .iter()
+                .rev()
                 .flat_map(|release| &release.packages)
             {
                 let (os, arch) = (package.platform.os(), package.platform.arch());

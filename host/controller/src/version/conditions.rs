@@ -49,7 +49,13 @@ impl<'a> Report<'a> {
     /// The bytes are stored: what follows from that and from the releases.
     pub(crate) fn stored(&self, status: &mut VersionStatus, kind: ArtifactKind) {
         status.synced = true;
-        status.sync_status = SYNCED_VERSION.to_owned();
+        let has_refused_change = conditions::find(&status.conditions, ConditionType::ContentDrift)
+            .is_some_and(|drift| {
+                drift.status == "True" && drift.reason == Reason::Immutable.as_str()
+            });
+        if !has_refused_change {
+            status.sync_status = SYNCED_VERSION.to_owned();
+        }
         self.set(
             status,
             ConditionType::Fetched,

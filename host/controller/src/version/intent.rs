@@ -145,7 +145,7 @@ impl Intent {
             .map_err(invalid)?;
         let mut input = Canonical::new("intent");
         input
-            .field(&format!("{origin:?}"))
+            .field(&format!("{:?}", without_manifests(&origin, context)))
             .field(backend.plugin.as_str());
         input.field(backend.backend_json.as_deref().unwrap_or_default());
         let digest = Sha256::of(input.as_bytes())
@@ -164,10 +164,35 @@ impl Intent {
         })
     }
 
+    /// Whether `token` is of this intent, whatever was requested then.
+    pub(crate) fn is_of(&self, token: &str) -> bool {
+        token
+            .split_once('/')
+            .is_some_and(|(digest, _)| digest == self.digest)
+    }
+
     /// What `status.lastHandledSync` says once this intent and `request` have been acted on.
     pub(crate) fn token(&self, request: Option<&str>) -> String {
         format!("{}/{}", self.digest, request.unwrap_or("-"))
     }
+}
+
+/// The origin without the manifests folder that a relative path is relative to: moving the folder
+/// changes nothing of what is asked, so nothing is read again (contract.md 3).
+fn without_manifests(origin: &Origin, context: &Context) -> Origin {
+    let mut origin = origin.clone();
+    if let Origin::Module {
+        source: ModuleOrigin::Folder { root, .. },
+        ..
+    }
+    | Origin::Provider {
+        source: ProviderOrigin::Folder { root, .. },
+    } = &mut origin
+        && Some(&*root) == context.options.manifests.as_ref()
+    {
+        root.clear();
+    }
+    origin
 }
 
 type Resolved = (Origin, Option<crds::StorageConfig>, bool);

@@ -125,7 +125,9 @@ impl Turn<'_> {
         let Some(record) = self.sealed_record(&seal) else {
             return self.ingest(intent, None, &token).await;
         };
-        let has_handled = self.status().last_handled_sync.as_deref() == Some(token.as_str());
+        let handled = self.status().last_handled_sync.unwrap_or_default();
+        // A request that was withdrawn asks for nothing.
+        let has_handled = handled == token || (request.is_none() && intent.is_of(&handled));
         if !has_handled || self.has_unused_approval(&record) {
             return self.ingest(intent, Some(record), &token).await;
         }

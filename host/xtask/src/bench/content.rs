@@ -12,7 +12,7 @@ use zip::write::SimpleFileOptions;
 /// Bytes of content made at a time.
 const BLOCK: usize = 64 << 10;
 /// Of each 1000 bytes of a large provider, those that do not compress.
-const NOISE_PER_MILLE: usize = 190;
+const NOISE_PER_MILLE: usize = 163;
 
 /// The resource of a module whose folder sources are under `src/NAME/`, with these versions.
 pub(super) fn module_yaml(name: &str, versions: &[String]) -> String {

@@ -4,6 +4,7 @@
 use super::figure::{Figure, Goal};
 use super::load::{self, Load};
 use super::nginx::Nginx;
+use super::sampler::{SAMPLE, Sampler};
 use super::seed::{LARGE, LISTED, LOADED, SMALL, Seed};
 use super::subject::{Listed, Subject, archive_path, package_path, write_token};
 use super::{Run, torn};
@@ -123,10 +124,11 @@ impl Bench<'_> {
         let (mut ours, mut p99, mut grown) = (0.0_f64, f64::INFINITY, 0.0_f64);
         let mut theirs = vec![0.0_f64; peers.len()];
         for _ in 0..self.run.rounds.max(1) {
+            let sampler = Sampler::start(subject.pid());
             let measured = load(&subject.url(&case.ours), &headers)?;
             ours = ours.max(figure(measured));
             p99 = p99.min(measured.p99_ms);
-            grown = grown.max(subject.memory_mib()? - before);
+            grown = grown.max(sampler.stop()? - before);
             for ((_, url), best) in peers.iter().zip(&mut theirs) {
                 *best = best.max(figure(load(url, &[])?));
             }
@@ -166,8 +168,10 @@ impl Bench<'_> {
         if case.is_archive {
             let name = format!("{}, c = {}: memory growth", case.name, case.connections);
             figures.push(
-                Figure::new(name, grown, "MiB", Goal::AtMost(MEMORY_GOAL_MIB))
-                    .detail("resident without mapped files"),
+                Figure::new(name, grown, "MiB", Goal::AtMost(MEMORY_GOAL_MIB)).detail(format!(
+                    "the peak of RssAnon under load, looked at every {} ms, from {before:.0} MiB",
+                    SAMPLE.as_millis()
+                )),
             );
         }
         Ok(figures)
