@@ -1,6 +1,7 @@
 //! The feed of the registry: watches Modules, Providers and Versions, and keeps what serving
 //! needs of each, checked against its seal. The registry actor pulls snapshots from it.
 
+use crate::claims::{self, Claims, Place};
 use crate::index::{Index, Summary};
 use crate::seal;
 use crate::version::intent;
@@ -20,7 +21,7 @@ use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::{Mutex, RwLock};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ struct Inner {
     versions: Shelf<VersionResource>,
     summaries: RwLock<HashMap<String, Arc<Summary>>>,
     index: Index,
+    claims: Claims,
     owners: Owners,
     /// Told whenever an initial list is complete.
     progress: Notify,
@@ -91,6 +93,7 @@ impl Feed {
             versions: Shelf::default(),
             summaries: RwLock::default(),
             index: Index::default(),
+            claims: Claims::default(),
             owners: Owners {
                 sender,
                 receiver: Mutex::new(Some(receiver)),
@@ -102,6 +105,22 @@ impl Feed {
     /// What the owner with this uid controls.
     pub(crate) fn owned(&self, uid: &str) -> Vec<Arc<Summary>> {
         self.0.index.owned(uid)
+    }
+
+    /// Another Version than `object` (`namespace/name`) whose status holds this place.
+    pub(crate) fn other_holder(&self, place: Place, object: &str) -> Option<String> {
+        self.0.claims.other_holder(place, object)
+    }
+
+    /// What a Version holds, when its status is ours.
+    fn claim(&self, object: &Version) {
+        let is_sealed = seal::check(&self.0.keys, object) != SealState::Invalid;
+        let places = if is_sealed {
+            claims::places(object)
+        } else {
+            Vec::new()
+        };
+        self.0.claims.set(&key(object), places);
     }
 
     /// The owners whose Versions change; to be taken once.
@@ -172,11 +191,13 @@ impl Feed {
         let mut events = watch(api, config).default_backoff().boxed();
         let mut fresh: HashMap<String, Arc<VersionResource>> = HashMap::new();
         let mut listed: HashMap<String, Arc<Summary>> = HashMap::new();
+        let mut seen: HashSet<String> = HashSet::new();
         loop {
             let has_changed = match events.try_next().await {
                 Ok(Some(Event::Init)) => {
                     fresh.clear();
                     listed.clear();
+                    seen.clear();
                     false
                 }
                 Ok(Some(Event::InitApply(object))) => {
@@ -186,12 +207,16 @@ impl Feed {
                         convert,
                         Some(&inner.versions.entries.read()),
                     );
+                    self.claim(&object);
+                    seen.insert(key(&object));
                     if let Some(summary) = Summary::of(&inner.keys, &object) {
                         listed.insert(key(&object), Arc::new(summary));
                     }
                     false
                 }
                 Ok(Some(Event::InitDone)) => {
+                    inner.claims.retain(|object| seen.contains(object));
+                    seen = HashSet::new();
                     let gone: Vec<String> = inner
                         .summaries
                         .read()
@@ -211,6 +236,7 @@ impl Feed {
                     true
                 }
                 Ok(Some(Event::Apply(object))) => {
+                    self.claim(&object);
                     self.note(
                         key(&object),
                         Summary::of(&inner.keys, &object).map(Arc::new),
@@ -219,6 +245,7 @@ impl Feed {
                     keep(&mut inner.versions.entries.write(), &object, convert, None)
                 }
                 Ok(Some(Event::Delete(object))) => {
+                    inner.claims.set(&key(&object), Vec::new());
                     self.note(key(&object), None).await;
                     inner
                         .versions

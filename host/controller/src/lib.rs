@@ -8,6 +8,7 @@
 //! it would change.
 
 mod backoff;
+mod claims;
 mod context;
 pub mod damage;
 mod error;

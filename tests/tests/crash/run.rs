@@ -10,7 +10,7 @@ use opendepot_tests::Setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -41,7 +41,7 @@ pub(crate) enum Start {
     /// An empty data dir and these resources.
     Fresh(fn(&Setup)),
     /// A folder with a data dir and resources, and what changes while it is down.
-    Existing(PathBuf, fn(&Setup)),
+    Existing(Setup, fn(&Setup)),
 }
 
 /// Where an undisturbed run ends.
@@ -57,9 +57,9 @@ impl Scenario {
         let setup = Setup::plain();
         match &self.start {
             Start::Fresh(write) => write(&setup),
-            Start::Existing(dir, change) => {
+            Start::Existing(existing, change) => {
                 for folder in ["data", "manifests"] {
-                    fixture::copy(&dir.join(folder), &setup.dir().join(folder));
+                    fixture::copy(&existing.dir().join(folder), &setup.dir().join(folder));
                 }
                 change(&setup);
             }

@@ -85,6 +85,7 @@ impl JobError {
                 Kind::Denied => "StorageDenied",
                 Kind::NotFound => "PluginUnavailable",
                 Kind::Internal => "PluginFailed",
+                Kind::Conflict => "AlreadyClaimed",
                 _ => "StorageUnavailable",
             },
             Self::TooLarge { .. } => "TooLarge",

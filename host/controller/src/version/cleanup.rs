@@ -1,6 +1,7 @@
 //! Deletion: what this Version's sealed status records is removed, then the finalizer goes.
 
-use super::intent::{self};
+use super::Turn;
+use super::intent::{self, Intent};
 use crate::context::Context;
 use crate::error::Error;
 use crate::owned::controller_of;
@@ -8,13 +9,15 @@ use crate::seal;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
+use opendepot_actors::reconciler::JobError;
 use opendepot_crds::{
-    ANNOTATION_DELETION_POLICY, DELETION_POLICY_RETAIN, FINALIZER, MANAGER_VERSION, Version,
-    VersionType,
+    ANNOTATION_DELETION_POLICY, DELETION_POLICY_RETAIN, FINALIZER, MANAGER_VERSION, StatusArtifact,
+    Version, VersionType,
 };
 use opendepot_domain::{Artifact, ArtifactRecord};
 use opendepot_identity::SealState;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Removes bytes and finalizer; anything but success or absence is "not yet" (S12).
@@ -83,10 +86,9 @@ async fn erase(version: &Version, context: &Context) -> Result<(), Error> {
     let (Some(status), Ok((id, config_name))) = (&version.status, intent::identity(version)) else {
         return Ok(());
     };
-    for place in [&status.artifact, &status.pending, &status.previous]
-        .into_iter()
-        .flatten()
-    {
+    let put = [&status.artifact, &status.previous].map(|place| (place, false));
+    for (place, is_pending) in put.into_iter().chain([(&status.pending, true)]) {
+        let Some(place) = place else { continue };
         let Ok(record) = ArtifactRecord::try_from(place) else {
             continue;
         };
@@ -99,10 +101,43 @@ async fn erase(version: &Version, context: &Context) -> Result<(), Error> {
             sha256: record.sha256,
         };
         opendepot_transfer::fault::point("cleanup.erase");
-        context.options.reconciler.erase(record, artifact).await?;
+        erase_place(version, context, place, (record, artifact), is_pending).await?;
         opendepot_transfer::fault::point("cleanup.erase.done");
     }
     Ok(())
+}
+
+/// Removes what a sync that did not end may have put.
+pub(super) async fn erase_pending(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    place: &StatusArtifact,
+) -> Result<(), Arc<JobError>> {
+    let Ok(record) = ArtifactRecord::try_from(place) else {
+        return Ok(());
+    };
+    let artifact = super::artifact(intent, &record);
+    erase_place(turn.version, turn.context, place, (record, artifact), true).await
+}
+
+async fn erase_place(
+    version: &Version,
+    context: &Context,
+    place: &StatusArtifact,
+    (record, artifact): (ArtifactRecord, Artifact),
+    is_pending: bool,
+) -> Result<(), Arc<JobError>> {
+    let name = version.name_any();
+    if let Some(holder) = super::other_holder(version, place, context) {
+        tracing::warn!(k8s.name = %name, "the bytes of version `{name}` stay: `{holder}` holds their place too");
+        return Ok(());
+    }
+    let reconciler = &context.options.reconciler;
+    // An upload that was announced may never have begun: what is there may be somebody else's.
+    if is_pending && !reconciler.probe(record.clone(), artifact.clone()).await? {
+        return Ok(());
+    }
+    reconciler.erase(record, artifact).await
 }
 
 /// Whether a live sibling is still served under a release that lists this platform.

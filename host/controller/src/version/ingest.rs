@@ -16,7 +16,9 @@ use opendepot_crds::{
     conditions,
 };
 use opendepot_domain::scan::Scope;
+use opendepot_domain::seam::SeamError;
 use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Kind, Sha256};
+use opendepot_identity::SealState;
 use opendepot_scanning::ScanRequest;
 use std::sync::Arc;
 
@@ -177,7 +179,7 @@ impl Turn<'_> {
         let report = Report::new(self.version, self.surroundings);
         let sealed = !matches!(
             seal::check(&self.context.options.artifact_keys, self.version),
-            opendepot_identity::SealState::Invalid
+            SealState::Invalid
         );
         let named = intent.file_name.clone().filter(|_| replaced.is_none());
         let wanted = match self.artifact(intent, named, &fetched) {
@@ -203,6 +205,17 @@ impl Turn<'_> {
             },
         };
 
+        let holder =
+            super::other_holder(self.version, &StatusArtifact::from(&record), self.context);
+        if let Some(holder) = holder {
+            let message = format!("version `{holder}` holds the place `{}`", record.key);
+            let kind = Kind::Conflict;
+            let error = Arc::new(JobError::Storage(SeamError { kind, message }));
+            return self
+                .fail(intent, &report, ConditionType::Stored, error)
+                .await;
+        }
+
         // Recorded before the first byte is uploaded, so that a crash leaves nothing unaccounted.
         let mut pending = if sealed {
             self.status()
@@ -213,13 +226,9 @@ impl Turn<'_> {
             .pending
             .take()
             .filter(|old| *old != StatusArtifact::from(&record));
-        if let Some(stale) = stale
-            .as_ref()
-            .and_then(|stale| ArtifactRecord::try_from(stale).ok())
-        {
-            let old = artifact(intent, &stale);
+        if let Some(stale) = &stale {
             opendepot_transfer::fault::point("sync.erase");
-            if let Err(error) = reconciler.erase(stale, old).await {
+            if let Err(error) = super::cleanup::erase_pending(self, intent, stale).await {
                 return self
                     .fail(intent, &report, ConditionType::Stored, error)
                     .await;
@@ -461,6 +470,14 @@ impl Turn<'_> {
             return Err(Error::Job(error));
         }
         let mut after = self.status();
+        // Other bytes are at that place: ours never were, and theirs must not be removed as ours.
+        let is_taken = stage == ConditionType::Stored && error.kind() == Kind::Conflict;
+        if is_taken && after.pending.take().is_some() {
+            let keys = &self.context.options.artifact_keys;
+            if seal::check(keys, self.version) != SealState::Invalid {
+                seal::apply(keys, self.version, &mut after);
+            }
+        }
         report.failed(&mut after, intent.id.kind, stage, &error);
         self.write(&after).await?;
         if super::reason(error.reason()) == Reason::PlatformUnavailable {

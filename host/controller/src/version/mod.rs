@@ -5,6 +5,7 @@ mod conditions;
 mod ingest;
 pub(crate) mod intent;
 
+use crate::claims::Place;
 use crate::context::{Context, unix_now};
 use crate::error::Error;
 use crate::owned::sync_request;
@@ -15,12 +16,14 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
-    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Reason, Version, VersionStatus,
+    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Reason, StatusArtifact, Version,
+    VersionStatus,
 };
 use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Sha256};
 use opendepot_identity::SealState;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Brings one Version to what its spec asks.
 pub(crate) async fn reconcile(
@@ -28,6 +31,10 @@ pub(crate) async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, Error> {
     let api: Api<Version> = context.api(&version.namespace().unwrap_or_default());
+    if !context.feed.is_synced() {
+        // Before the first list is complete, nobody knows which places others hold.
+        return Ok(Action::requeue(Duration::from_millis(100)));
+    }
     if version.meta().deletion_timestamp.is_some() {
         return cleanup::run(&version, &api, &context).await;
     }
@@ -179,6 +186,10 @@ impl Turn<'_> {
     async fn settle(&self, intent: &Intent, must_reseal: bool) -> Result<Action, Error> {
         let mut after = self.status();
         let report = Report::new(self.version, self.surroundings);
+        opendepot_crds::conditions::remove(
+            &mut after.conditions,
+            opendepot_crds::ConditionType::ArtifactMissing,
+        );
         report.stored(&mut after, intent.id.kind);
         if must_reseal {
             seal::apply(
@@ -212,6 +223,17 @@ impl Turn<'_> {
         )
         .await
     }
+}
+
+/// Another object whose status holds this place: its bytes are not ours to write or remove.
+pub(crate) fn other_holder(
+    version: &Version,
+    place: &StatusArtifact,
+    context: &Context,
+) -> Option<String> {
+    let namespace = version.namespace().unwrap_or_default();
+    let object = format!("{namespace}/{}", version.name_any());
+    context.feed.other_holder(Place::of(place), &object)
 }
 
 /// The artifact that `record` describes.

@@ -1,0 +1,18 @@
+//! The controllers against the embedded control plane, with real stores in a temp folder, a
+//! folder as the source, and storage decisions written by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails loudly, in its helpers as well"
+)]
+
+mod drift;
+mod faults;
+mod modules;
+mod names;
+mod providers;
+mod quiet;
+mod support;
