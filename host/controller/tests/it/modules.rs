@@ -211,8 +211,7 @@ fn a_source_that_is_not_there_fails_its_version_alone_and_heals() {
             .create::<Module>(module("network", &["1.0.0", "2.0.0"], json!({})))
             .await;
         world.published("network-1-0-0").await;
-        let failed =
-            |version: &Version| said(version, ConditionType::Ready).0.starts_with("Source");
+        let failed = |version: &Version| said(version, ConditionType::Ready).0 == "UnsafePath";
         let version = world.until("network-2-0-0", "its failure", failed).await;
         assert!(!is(&version, ConditionType::Published));
         assert!(world.stored().len() == 1);
@@ -249,8 +248,7 @@ fn refusals_are_said_and_nothing_is_touched() {
         let version = world.until("absolute-1-0-0", "its refusal", stalled).await;
         assert_eq!(said(&version, ConditionType::Stalled).0, "SourceForbidden");
         assert!(!is(&version, ConditionType::Published));
-        let failed =
-            |version: &Version| said(version, ConditionType::Ready).0.starts_with("Source");
+        let failed = |version: &Version| said(version, ConditionType::Ready).0 == "UnsafePath";
         let version = world.until("linked-1-0-0", "its failure", failed).await;
         assert!(!is(&version, ConditionType::Published));
         assert!(world.stored().is_empty());
