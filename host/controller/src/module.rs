@@ -302,3 +302,95 @@ impl<'a> Writer<'a> {
         self.set(after, ConditionType::Ready, is_ready, reason, &message);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn module(config: Value, versions: &[&str]) -> Module {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|version| json!({ "version": version }))
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "opendepot.defdev.io/v1alpha1",
+            "kind": "Module",
+            "metadata": { "name": "network", "namespace": "team" },
+            "spec": { "moduleConfig": config, "versions": versions },
+        }))
+        .unwrap()
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.desired
+            .iter()
+            .map(|desired| desired.name.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_highest_stay_and_names_are_the_originals() {
+        let texts = ["1.0.0", "v1.10.0", "1.9.0", "2.0.0-rc.1"];
+        let all = plan(&module(json!({ "name": "terraform-aws-network" }), &texts)).unwrap();
+        assert_eq!(
+            names(&all),
+            [
+                "terraform-aws-network-2-0-0-rc-1",
+                "terraform-aws-network-1-10-0",
+                "terraform-aws-network-1-9-0",
+                "terraform-aws-network-1-0-0",
+            ]
+        );
+        assert_eq!(all.latest.as_deref(), Some("v2.0.0-rc.1"));
+        for desired in &all.desired {
+            assert_eq!(
+                desired.id.name.as_str(),
+                "network",
+                "the address is the resource's"
+            );
+            assert_eq!(desired.labels[LABEL_MODULE], "terraform-aws-network");
+            let config = desired.spec.module_config_ref.as_ref().unwrap();
+            assert_eq!(config.name.as_deref(), Some("terraform-aws-network"));
+            assert!(desired.spec.file_name.is_none());
+        }
+        let limited = plan(&module(json!({ "versionHistoryLimit": 2 }), &texts)).unwrap();
+        assert_eq!(names(&limited), ["network-2-0-0-rc-1", "network-1-10-0"]);
+        let config = limited.desired[0].spec.module_config_ref.as_ref().unwrap();
+        assert!(
+            config.version_history_limit.is_none(),
+            "a new limit changes no Version"
+        );
+        assert_eq!(limited.texts[1].0, "v1.10.0", "as written");
+    }
+
+    #[test]
+    fn one_version_is_wanted_once_however_often_it_is_written() {
+        let plan = plan(&module(
+            json!({}),
+            &["1.0.0", "v1.0.0", "1.0.0+a", "1.0.0+b"],
+        ))
+        .unwrap();
+        assert_eq!(names(&plan), ["network-1-0-0-b"]);
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused_and_no_version_is_none() {
+        let refusal = plan(&module(json!({}), &["1.0.0", "latest"]))
+            .err()
+            .unwrap();
+        assert_eq!(refusal.reason, Reason::InvalidVersion);
+        assert!(refusal.message.contains("`latest`"));
+        let empty = plan(&module(json!({}), &[])).unwrap();
+        assert!(empty.desired.is_empty() && empty.latest.is_none());
+    }
+
+    #[test]
+    fn a_config_name_that_is_no_label_value_gives_way_to_the_resources() {
+        let name = ResourceName::new("network").unwrap();
+        let label = |text: &str| label_value(&ConfigName::new(text).unwrap(), &name);
+        assert_eq!(label("Terraform_AWS.x"), "Terraform_AWS.x");
+        assert_eq!(label("ends-with-"), "network");
+        assert_eq!(label(&"a".repeat(64)), "network");
+    }
+}

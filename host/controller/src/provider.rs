@@ -387,3 +387,64 @@ impl Writer<'_> {
         self.set(after, ConditionType::Ready, is_ready, reason, &message);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn provider(config: Value, versions: &[&str]) -> Provider {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|version| json!({ "version": version }))
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "opendepot.defdev.io/v1alpha1",
+            "kind": "Provider",
+            "metadata": { "name": "aws", "namespace": "team" },
+            "spec": { "providerConfig": config, "versions": versions },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_version_is_wanted_for_every_platform() {
+        let config = json!({
+            "operatingSystems": ["linux", "darwin"],
+            "architectures": ["amd64", "arm64"],
+            "versionHistoryLimit": 1,
+        });
+        let plan = plan(&provider(config, &["5.79.0", "5.80.0"])).unwrap();
+        let names: Vec<&str> = plan
+            .desired
+            .iter()
+            .map(|desired| desired.name.as_str())
+            .collect();
+        let of = |platform: &str| format!("aws-5-80-0-{platform}");
+        assert_eq!(
+            names,
+            ["linux-amd64", "linux-arm64", "darwin-amd64", "darwin-arm64"].map(of)
+        );
+        assert_eq!(plan.latest.as_deref(), Some("v5.80.0"));
+        let last = &plan.desired[3];
+        assert_eq!(last.labels[LABEL_PROVIDER_OS], "darwin");
+        assert_eq!(last.labels[LABEL_PROVIDER_ARCH], "arm64");
+        assert_eq!(last.spec.operating_system.as_deref(), Some("darwin"));
+        // A platform more must not change the Versions of the others.
+        let config = last.spec.provider_config_ref.as_ref().unwrap();
+        assert!(config.operating_systems.is_empty() && config.architectures.is_empty());
+    }
+
+    #[test]
+    fn without_platforms_or_with_odd_ones_it_is_refused() {
+        for config in [
+            json!({ "operatingSystems": [], "architectures": ["amd64"] }),
+            json!({ "operatingSystems": ["linux"], "architectures": [] }),
+            json!({ "operatingSystems": ["linux/.."], "architectures": ["amd64"] }),
+            json!({ "operatingSystems": ["Linux"], "architectures": ["amd64"] }),
+        ] {
+            let refusal = plan(&provider(config.clone(), &["1.0.0"])).err().unwrap();
+            assert_eq!(refusal.reason, Reason::InvalidSpec, "{config}");
+        }
+    }
+}

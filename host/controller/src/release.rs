@@ -293,3 +293,31 @@ async fn carry(
     tracing::info!(k8s.name = %member.name, release = %current.id, "version `{}` carries release `{}`", member.name, current.id);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_release_stays_its_time_after_all_carry_the_newer() {
+        let (completed, start) = (Completed::default(), Instant::now());
+        let version: opendepot_domain::Version = "1.0.0".parse().unwrap();
+        let at = |after: u64| start + Duration::from_secs(after);
+        let left = |id: &str, after: u64| completed.left("u", &version, id, at(after));
+        assert_eq!(left("a", 0), OLDER_STAYS);
+        assert_eq!(left("a", 100), Duration::from_secs(500));
+        // Another owner's clock is its own.
+        assert_eq!(completed.left("other", &version, "a", at(100)), OLDER_STAYS);
+        assert_eq!(left("a", 600), Duration::ZERO);
+        // Another release begins anew, also one that was complete before.
+        assert_eq!(left("b", 601), OLDER_STAYS);
+        assert_eq!(left("a", 602), OLDER_STAYS);
+        completed.forget("u", &version);
+        assert_eq!(left("a", 5_000), OLDER_STAYS);
+        assert_eq!(
+            completed.since.lock().len(),
+            1,
+            "what never ended is forgotten"
+        );
+    }
+}

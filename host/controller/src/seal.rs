@@ -101,3 +101,7 @@ pub fn check(keys: &ArtifactKeys, version: &Version) -> SealState {
         Some((status, seal)) => keys.check_seal(&input(version, status), &seal.key_id, &seal.mac),
     }
 }
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;

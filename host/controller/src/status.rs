@@ -95,7 +95,8 @@ pub(crate) fn merge_difference(before: &Value, after: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::merge_difference;
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn only_what_differs_is_sent_and_what_went_is_null() {
@@ -106,5 +107,56 @@ mod tests {
             Some(json!({"b": {"d": null}, "e": [1, 2]}))
         );
         assert_eq!(merge_difference(&after, &after), None);
+    }
+
+    /// What RFC 7386 says a server does with a patch.
+    fn apply(target: &mut Value, patch: &Value) {
+        let Value::Object(patch) = patch else {
+            *target = patch.clone();
+            return;
+        };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        let object = target.as_object_mut().unwrap();
+        for (key, value) in patch {
+            if value.is_null() {
+                object.remove(key);
+            } else {
+                apply(object.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+
+    /// Statuses have no nulls: what is not there is left out.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            (0..3_u8).prop_map(Value::from),
+            "[ab]{0,2}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                object_of(inner),
+            ]
+        })
+    }
+
+    fn object_of(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+        let members = prop::collection::btree_map("[abc]", inner, 0..4);
+        members.prop_map(|map| Value::Object(map.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_patch_turns_before_into_after(before in object_of(value()), after in object_of(value())) {
+            let mut target = before.clone();
+            match merge_difference(&before, &after) {
+                Some(patch) => apply(&mut target, &patch),
+                None => prop_assert_eq!(&before, &after),
+            }
+            prop_assert_eq!(target, after);
+        }
     }
 }

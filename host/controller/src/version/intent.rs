@@ -381,3 +381,7 @@ fn folder(path: &str, id: &ArtifactId, context: &Context) -> Result<(PathBuf, St
         .collect();
     Ok((root, beneath.to_string_lossy().into_owned()))
 }
+
+#[cfg(test)]
+#[path = "intent_tests.rs"]
+mod tests;
