@@ -4,7 +4,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
@@ -48,7 +48,7 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
             .boxed()
     };
     tracing_subscriber::registry()
-        .with(layer.with_filter(targets))
+        .with(layer.with_filter(targets.and(filter_fn(may_be_logged))))
         .try_init()?;
 
     const SECONDS: &[f64] = &[
@@ -64,6 +64,12 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
         counted: AtomicUsize::new(0),
         metrics,
     })
+}
+
+/// The OpenPGP library logs secret key bytes at debug level: no directive may turn that on (A38).
+fn may_be_logged(metadata: &tracing::Metadata<'_>) -> bool {
+    let is_pgp = metadata.target() == "pgp" || metadata.target().starts_with("pgp::");
+    !is_pgp || *metadata.level() <= tracing::Level::WARN
 }
 
 impl Telemetry {
