@@ -67,6 +67,12 @@ impl Version {
         self.0.pre.as_str()
     }
 
+    /// Compares by SemVer precedence alone: build metadata counts for nothing.
+    #[must_use]
+    pub fn cmp_precedence(&self, other: &Self) -> Ordering {
+        self.0.cmp_precedence(&other.0)
+    }
+
     /// The part of a Kubernetes object name that stands for this version, as the original writes
     /// it: lower case, `.` and `_` to `-`; `+` to `-` as well, which the original left out.
     #[must_use]
