@@ -41,8 +41,9 @@ pub use body::{ArtifactBody, BUFFER_BYTES};
 pub use egress::{EgressConfig, EgressPolicy, HostPattern, InvalidPattern};
 pub use error::{Damage, Error};
 pub use fetch::{
-    Credential, Downloaded, FetchLimits, FetchRequest, Fetched, Fetcher, Lookup, LookupFuture,
+    Credential, Downloaded, FetchLimits, FetchRequest, Fetched, Fetcher, HostClass, Lookup,
+    LookupFuture,
     Secret, SystemLookup,
 };
-pub use store::{ByteRange, Expected, Put, StoreLimits, Stores, StoresConfig};
+pub use store::{ByteRange, Expected, HashedState, Put, Source, StoreLimits, Stores, StoresConfig};
 pub use sweep::sweep_directory;

@@ -1,6 +1,8 @@
-//! The metrics of storage (reliability.md 10.1). Labels come from closed sets only.
+//! The metrics of storage and of upstream requests (reliability.md 10.1). Labels come from closed
+//! sets only: a server that answers with codes of its own makes no series of its own.
 
 use crate::error::{Damage, Error};
+use crate::fetch::HostClass;
 use std::time::Instant;
 
 /// Runs one storage operation and records how long it took and how it ended. For a body the
@@ -32,4 +34,54 @@ pub(crate) fn corrupt(backend: &'static str, what: String, damage: Damage) -> Er
     )
     .increment(1);
     Error::Corrupt { what, damage }
+}
+
+/// Counts a request to an upstream that was answered, redirects included; nothing for one that
+/// was not.
+pub(crate) fn asked(class: HostClass, answer: Option<&reqwest::Response>) {
+    let code = answer.map_or("error", |answer| code(answer.status().as_u16()));
+    count(class, code);
+    let remaining = answer
+        .filter(|_| class == HostClass::Github)
+        .and_then(|answer| answer.headers().get("x-ratelimit-remaining"))
+        .and_then(|value| value.to_str().ok()?.trim().parse::<u32>().ok());
+    if let Some(remaining) = remaining {
+        metrics::gauge!("opendepot_upstream_ratelimit_remaining").set(f64::from(remaining));
+    }
+}
+
+/// Counts a request that the egress policy refused before it was sent.
+pub(crate) fn refused(class: HostClass) {
+    count(class, "refused");
+}
+
+fn count(class: HostClass, code: &'static str) {
+    metrics::counter!(
+        "opendepot_upstream_requests_total", "host_class" => class.label(), "code" => code
+    )
+    .increment(1);
+}
+
+/// The codes that tell an operator something; the others by their first digit.
+const fn code(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        301 => "301",
+        302 => "302",
+        304 => "304",
+        307 => "307",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        429 => "429",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
+    }
 }

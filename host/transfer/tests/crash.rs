@@ -40,7 +40,11 @@ async fn victim() {
     let directory = Path::new(&directory);
     let stores = Stores::open(StoresConfig::new(directory.join("root"))).unwrap();
     stores
-        .put(&plan(), &directory.join("source"), expected())
+        .put(
+            &plan(),
+            directory.join("source").as_path().into(),
+            expected(),
+        )
         .await
         .unwrap();
     stores.delete(&plan()).await.unwrap();
@@ -87,7 +91,10 @@ async fn a_kill_at_any_step_leaves_a_whole_object_or_none() {
             assert_eq!(body.collect().await.unwrap().to_bytes(), BYTES, "{name}");
         }
         let source = directory.join("source");
-        stores.put(&plan(), &source, expected()).await.unwrap();
+        stores
+            .put(&plan(), source.as_path().into(), expected())
+            .await
+            .unwrap();
         stores.delete(&plan()).await.unwrap();
         assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "{name}");
         if is_over {

@@ -8,7 +8,7 @@ use opendepot_domain::seam::StorageDecisions;
 use opendepot_domain::{
     Artifact, ArtifactId, ArtifactRecord, H1, Operation, PluginId, ResourceName, Sha256, Transfer,
 };
-use opendepot_transfer::{Expected, Stores};
+use opendepot_transfer::{Expected, HashedState, Source, Stores};
 use sha2::Digest as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,6 +118,8 @@ pub struct SourceIdentity {
 #[derive(Debug)]
 pub struct Fetched {
     file: TempPath,
+    /// The state that the file was in when it was hashed; only then is it stored without being read again.
+    hashed: Option<HashedState>,
     /// Digest of the bytes to store.
     pub sha256: Sha256,
     /// Their size.
@@ -224,8 +226,10 @@ impl Workshop {
             if source.commit.is_none() {
                 source.commit = package.commit;
             }
+            let hashed = HashedState::of(output.as_file()).ok();
             Ok(Fetched {
                 file: output.into_temp_path(),
+                hashed,
                 sha256: package.sha256,
                 size: package.size,
                 media_type: format.media_type(),
@@ -266,6 +270,7 @@ impl Workshop {
         };
         Ok(Fetched {
             file,
+            hashed: found.hashed,
             sha256: found.sha256,
             size: found.size,
             media_type: opendepot_domain::artifact::MEDIA_TYPE_ZIP,
@@ -321,7 +326,11 @@ impl Workshop {
             size: record.size,
             sha256: record.sha256,
         };
-        self.stores.put(&plan, &fetched.file, expected).await?;
+        let source = Source {
+            path: &fetched.file,
+            hashed: fetched.hashed,
+        };
+        self.stores.put(&plan, source, expected).await?;
         metrics::histogram!("opendepot_sync_stage_duration_seconds", "stage" => "store")
             .record(started.elapsed().as_secs_f64());
         Ok(())
@@ -395,7 +404,7 @@ pub(super) async fn copy_in(
     mut from: std::fs::File,
     folder: PathBuf,
     limit: u64,
-) -> Result<(TempPath, Sha256, u64), JobError> {
+) -> Result<(TempPath, HashedState, Sha256, u64), JobError> {
     blocking(move |cancel| {
         use std::io::{Read as _, Write as _};
         let io = |source| JobError::Io {
@@ -421,7 +430,13 @@ pub(super) async fn copy_in(
                 source,
             })?;
         }
-        Ok((output.into_temp_path(), Sha256::finish(hasher), size))
+        let hashed = HashedState::of(output.as_file()).map_err(io)?;
+        Ok((
+            output.into_temp_path(),
+            hashed,
+            Sha256::finish(hasher),
+            size,
+        ))
     })
     .await
 }

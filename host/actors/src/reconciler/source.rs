@@ -3,7 +3,7 @@
 use super::failure::JobError;
 use super::job::{ModuleOrigin, ProviderOrigin, SourceIdentity, copy_in};
 use opendepot_domain::{ArtifactId, Platform, Sha256};
-use opendepot_transfer::{Fetcher, Secret};
+use opendepot_transfer::{Fetcher, HashedState, Secret};
 use opendepot_upstream::{
     ArchiveFormat, Error, Github, ModuleFolder, ProviderAddress, ProviderRegistry, ReleaseFolder,
     Repository, Trust, fetch_module, fetch_package,
@@ -60,6 +60,7 @@ impl Taken {
 /// A provider package, taken.
 pub(super) struct FoundProvider {
     pub(super) file: TempPath,
+    pub(super) hashed: Option<HashedState>,
     pub(super) sha256: Sha256,
     pub(super) size: u64,
     pub(super) protocols: Vec<String>,
@@ -186,6 +187,7 @@ impl Sources {
                     ..SourceIdentity::default()
                 };
                 Ok(FoundProvider {
+                    hashed: HashedState::of(downloaded.file.as_file()).ok(),
                     file: downloaded.file.into_temp_path(),
                     sha256: downloaded.sha256,
                     size: downloaded.size,
@@ -220,7 +222,7 @@ async fn local(
         attempt: "read the source",
         source,
     })?;
-    let (file, sha256, size) = copy_in(from, temp_dir.to_owned(), limit).await?;
+    let (file, hashed, sha256, size) = copy_in(from, temp_dir.to_owned(), limit).await?;
     package.verify(&sha256)?;
     let has_sums = package.sha256.is_some();
     let verification = if has_sums {
@@ -237,6 +239,7 @@ async fn local(
     };
     Ok(FoundProvider {
         file,
+        hashed: Some(hashed),
         sha256,
         size,
         protocols: package.protocols,

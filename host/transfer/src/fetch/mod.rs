@@ -12,11 +12,12 @@ mod tests;
 
 pub use answer::Fetched;
 pub use download::Downloaded;
-pub use request::{Credential, FetchRequest, Secret};
+pub use request::{Credential, FetchRequest, HostClass, Secret};
 pub use resolver::{Lookup, LookupFuture, SystemLookup};
 
 use crate::egress::{EgressPolicy, Grant, redacted};
 use crate::error::Error;
+use crate::metric;
 use bytes::BytesMut;
 use http::StatusCode;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, LOCATION};
@@ -209,7 +210,9 @@ impl Fetcher {
         let mut credential = request.credential.as_ref();
         let mut num_redirects = 0;
         loop {
-            let client = match self.0.policy.grant(&url)? {
+            let class = request.host_class;
+            let grant = self.0.policy.grant(&url);
+            let client = match grant.inspect_err(|_| metric::refused(class))? {
                 Grant::Listed => &self.0.listed,
                 Grant::Endpoint => &self.0.endpoint,
             };
@@ -224,8 +227,9 @@ impl Fetcher {
             if let Some(credential) = credential {
                 outgoing = outgoing.header(credential.header.clone(), credential.value()?);
             }
-            let response = tokio::time::timeout(self.0.limits.idle_timeout, outgoing.send())
-                .await
+            let sent = tokio::time::timeout(self.0.limits.idle_timeout, outgoing.send()).await;
+            metric::asked(class, sent.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
+            let response = sent
                 .map_err(|_| {
                     Error::unavailable(fetch(&url), "no answer came within the idle timeout")
                 })?

@@ -69,6 +69,31 @@ impl Credential {
     }
 }
 
+/// Who is asked: a label of the request metrics, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostClass {
+    /// The GitHub API, and the archives that it leads to.
+    Github,
+    /// A provider registry.
+    Registry,
+    /// Wherever a registry says that packages and their SHA256SUMS are.
+    Package,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl HostClass {
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Registry => "registry",
+            Self::Package => "package",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// What to fetch.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
@@ -78,6 +103,8 @@ pub struct FetchRequest {
     pub credential: Option<Credential>,
     /// The `Accept` header.
     pub accept: Option<String>,
+    /// Who is asked.
+    pub host_class: HostClass,
 }
 
 impl FetchRequest {
@@ -88,6 +115,7 @@ impl FetchRequest {
             url,
             credential: None,
             accept: None,
+            host_class: HostClass::Other,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::beneath::Root;
 use super::identity::{self, Identity};
 use super::location::Key;
 use super::verified::Verified;
-use super::{Expected, Put, put};
+use super::{Expected, Put, Source, put};
 use crate::body::{ArtifactBody, FileBody, Pool};
 use crate::error::{Damage, Error};
 use crate::fault;
@@ -81,15 +81,20 @@ impl FileStore {
     pub(super) async fn put(
         &self,
         key: Key,
-        source: PathBuf,
+        source: Source<'_>,
         expected: Expected,
     ) -> Result<Put, Error> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let _cancel = CancelOnDrop(Arc::clone(&cancelled));
         let attempt = format!("write {}", named(&key));
         let root = Arc::clone(&self.root);
+        let (path, hashed) = (source.path.to_owned(), source.hashed);
         blocking(attempt, move || {
-            put::put(&root, &key, &source, expected, &cancelled)
+            let source = Source {
+                path: &path,
+                hashed,
+            };
+            put::put(&root, &key, source, expected, &cancelled)
         })
         .await
     }

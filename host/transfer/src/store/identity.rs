@@ -67,6 +67,26 @@ impl From<&Metadata> for Identity {
     }
 }
 
+/// The state that a file was in when its bytes were hashed. A source that is still in it when it is
+/// put need not be hashed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashedState(Identity);
+
+impl HashedState {
+    /// The state of a file whose last byte was just hashed, by its only writer.
+    ///
+    /// # Errors
+    /// When the file's metadata cannot be read.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Identity::of(file).map(Self)
+    }
+
+    /// Whether `file` is the same file, unchanged.
+    pub(super) fn is_of(&self, file: &File) -> io::Result<bool> {
+        Identity::of(file).map(|now| now == self.0)
+    }
+}
+
 /// Hashes a whole file from its start and returns the digest and the number of bytes. Blocks.
 pub(crate) fn hash(file: &File) -> io::Result<(Sha256, u64)> {
     let mut buffer = vec![0; HASH_BUFFER_BYTES];

@@ -3,6 +3,7 @@
 mod beneath;
 mod filesystem;
 pub(crate) mod identity;
+mod link;
 mod location;
 mod put;
 mod settings;
@@ -14,6 +15,7 @@ mod corruption_tests;
 mod tests;
 
 pub(crate) use filesystem::{BACKEND as BACKEND_FILESYSTEM, Checked};
+pub use identity::HashedState;
 pub use settings::{StoreLimits, StoresConfig};
 
 use crate::body::ArtifactBody;
@@ -32,6 +34,22 @@ pub struct Expected {
     pub size: u64,
     /// Digest of the bytes.
     pub sha256: Sha256,
+}
+
+/// A file to be put. It stays where it is; its owner must be done with changing it.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// The state in which it was hashed, where that is known. A file in that state on the store's
+    /// own disk gets a second name; any other is copied and hashed on the way.
+    pub hashed: Option<HashedState>,
+}
+
+impl<'a> From<&'a Path> for Source<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self { path, hashed: None }
+    }
 }
 
 /// How a put ended.
@@ -93,18 +111,13 @@ impl Stores {
     pub async fn put(
         &self,
         plan: &Transfer,
-        source: &Path,
+        source: Source<'_>,
         expected: Expected,
     ) -> Result<Put, Error> {
         self.check_size(expected.size)?;
         match self.object(plan)? {
             Object::File(store, key) => {
-                timed(
-                    filesystem::BACKEND,
-                    "put",
-                    store.put(key, source.to_owned(), expected),
-                )
-                .await
+                timed(filesystem::BACKEND, "put", store.put(key, source, expected)).await
             }
         }
     }

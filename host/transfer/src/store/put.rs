@@ -1,9 +1,11 @@
-//! Writing an object once: temporary file, hash, sync, publish without overwriting, sync.
+//! Writing an object once: a second name for the source, or a temporary file that is hashed; sync,
+//! publish without overwriting, sync.
 
 use super::beneath::Root;
 use super::identity;
+use super::link::{self, Linked};
 use super::location::Key;
-use super::{Expected, Put};
+use super::{Expected, Put, Source};
 use crate::error::{Damage, Error};
 use crate::fault;
 use crate::metric;
@@ -19,7 +21,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 const COPY_BUFFER_BYTES: usize = 1 << 20;
 /// A concurrent delete may take the directory away, a sweep the temporary file, and another
 /// writer's object may come and go.
@@ -29,7 +31,7 @@ const MAX_TRIES: usize = 8;
 pub(super) fn put(
     root: &Root,
     key: &Key,
-    source: &Path,
+    source: Source<'_>,
     expected: Expected,
     cancelled: &AtomicBool,
 ) -> Result<Put, Error> {
@@ -44,13 +46,22 @@ pub(super) fn put(
             .map_err(|error| Error::io(attempt(), &error.into()))?;
         let directory = parent.as_ref().unwrap_or(root.fd());
         fault::point("storage.put.directory-created");
+        match link::link(source, directory, key.file_name(), expected) {
+            Ok(Linked::Yes) => {
+                sync_directory(directory, &attempt)?;
+                return Ok(Put::Created);
+            }
+            Ok(Linked::Taken) => continue,
+            Ok(Linked::No) => {}
+            Err(error) => return Err(Error::io(attempt(), &error)),
+        }
         let mut temp = match Temp::create(directory) {
             Ok(Some(temp)) => temp,
             Ok(None) | Err(Errno::NOENT) => continue,
             Err(error) => return Err(Error::io(attempt(), &error.into())),
         };
         fault::point("storage.put.temp-created");
-        copy(source, &mut temp.file, expected, cancelled, &attempt)?;
+        copy(source.path, &mut temp.file, expected, cancelled, &attempt)?;
         fault::point("storage.put.written");
         temp.file
             .sync_all()
@@ -61,15 +72,21 @@ pub(super) fn put(
             Err(Errno::EXIST | Errno::NOENT) => continue,
             Err(error) => return Err(Error::io(attempt(), &error.into())),
         }
-        fault::point("storage.put.published");
-        rustix::fs::fsync(directory).map_err(|error| Error::io(attempt(), &error.into()))?;
-        fault::point("storage.put.done");
+        sync_directory(directory, &attempt)?;
         return Ok(Put::Created);
     }
     Err(Error::unavailable(
         attempt(),
         "others kept changing its directory",
     ))
+}
+
+/// Makes the new name durable.
+fn sync_directory(directory: &OwnedFd, attempt: &dyn Fn() -> String) -> Result<(), Error> {
+    fault::point("storage.put.published");
+    rustix::fs::fsync(directory).map_err(|error| Error::io(attempt(), &error.into()))?;
+    fault::point("storage.put.done");
+    Ok(())
 }
 
 /// Whether the object exists with the expected bytes.

@@ -3,7 +3,8 @@
 use super::*;
 use http_body_util::BodyExt as _;
 use opendepot_domain::Kind;
-use std::os::unix::fs::symlink;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use tempfile::TempDir;
@@ -28,7 +29,7 @@ impl Fixture {
         let source = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap();
         std::fs::write(source.path(), bytes).unwrap();
         self.stores
-            .put(&plan(key), source.path(), expected(bytes))
+            .put(&plan(key), source.path().into(), expected(bytes))
             .await
     }
 
@@ -180,7 +181,7 @@ async fn a_source_that_is_not_as_expected_leaves_nothing() {
     for wrong in [b"actua".as_slice(), b"actual!", b"Actual"] {
         let error = fixture
             .stores
-            .put(&plan("a/x"), &source, expected(wrong))
+            .put(&plan("a/x"), source.as_path().into(), expected(wrong))
             .await
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Corrupt, "{error}");
@@ -188,7 +189,7 @@ async fn a_source_that_is_not_as_expected_leaves_nothing() {
     let gone = fixture.directory.path().join("gone");
     let outcome = fixture
         .stores
-        .put(&plan("a/x"), &gone, expected(b"x"))
+        .put(&plan("a/x"), gone.as_path().into(), expected(b"x"))
         .await;
     assert_eq!(outcome.unwrap_err().kind(), Kind::Unavailable);
     assert_eq!(std::fs::read_dir(fixture.path("a")).unwrap().count(), 0);
@@ -205,7 +206,9 @@ async fn sizes_outside_the_limits_are_refused() {
     for len in [0, 11] {
         let bytes = vec![1; len];
         std::fs::write(&source, &bytes).unwrap();
-        let put = stores.put(&plan("x"), &source, expected(&bytes)).await;
+        let put = stores
+            .put(&plan("x"), source.as_path().into(), expected(&bytes))
+            .await;
         assert_eq!(put.unwrap_err().kind(), Kind::Invalid, "{len}");
         let open = stores.open_body(&plan("x"), expected(&bytes), None).await;
         assert_eq!(open.unwrap_err().kind(), Kind::Invalid, "{len}");
@@ -376,7 +379,10 @@ async fn plans_reach_configured_directories_only() {
     ] {
         let plan = in_store(&store, "k/x");
         assert_eq!(
-            stores.put(&plan, &source, expected(b"x")).await.unwrap(),
+            stores
+                .put(&plan, source.as_path().into(), expected(b"x"))
+                .await
+                .unwrap(),
             Put::Created
         );
         assert!(path.exists(), "{store}");
@@ -456,4 +462,71 @@ async fn a_body_reports_a_missing_object_before_it_starts() {
     let error = fixture.get("x", expected(b"x")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert_eq!(error.to_string(), "cannot find object `x`");
+}
+
+/// A source and the state in which it was hashed.
+fn hashed(fixture: &Fixture, bytes: &[u8]) -> (PathBuf, HashedState) {
+    let path = fixture.directory.path().join("hashed");
+    std::fs::write(&path, bytes).unwrap();
+    let state = HashedState::of(&File::open(&path).unwrap()).unwrap();
+    (path, state)
+}
+
+#[tokio::test]
+async fn a_hashed_source_gets_a_second_name_and_is_not_copied() {
+    let fixture = Fixture::new();
+    let (path, state) = hashed(&fixture, b"bytes");
+    let source = Source {
+        path: &path,
+        hashed: Some(state),
+    };
+    let plan = plan("a/x");
+    let put = fixture.stores.put(&plan, source, expected(b"bytes"));
+    assert_eq!(put.await.unwrap(), Put::Created);
+    let (source_file, object) = (
+        std::fs::metadata(&path).unwrap(),
+        std::fs::metadata(fixture.path("a/x")).unwrap(),
+    );
+    assert_eq!(source_file.ino(), object.ino());
+    assert_eq!(object.mode() & 0o777, 0o640);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        fixture.get("a/x", expected(b"bytes")).await.unwrap(),
+        b"bytes"
+    );
+}
+
+#[tokio::test]
+async fn two_objects_of_one_source_do_not_share_their_bytes() {
+    let fixture = Fixture::new();
+    let (path, state) = hashed(&fixture, b"bytes");
+    for key in ["x", "y"] {
+        let source = Source {
+            path: &path,
+            hashed: Some(state),
+        };
+        let plan = plan(key);
+        let put = fixture.stores.put(&plan, source, expected(b"bytes"));
+        assert_eq!(put.await.unwrap(), Put::Created);
+    }
+    let inode = |key| std::fs::metadata(fixture.path(key)).unwrap().ino();
+    assert_ne!(inode("x"), inode("y"));
+}
+
+#[tokio::test]
+async fn a_source_that_changed_after_it_was_hashed_is_read_again_and_refused() {
+    let fixture = Fixture::new();
+    let (path, state) = hashed(&fixture, b"bytes");
+    // The same size, perhaps within the same clock tick; kept, so that its inode is not used again.
+    std::fs::rename(&path, path.with_extension("old")).unwrap();
+    std::fs::write(&path, b"other").unwrap();
+    let source = Source {
+        path: &path,
+        hashed: Some(state),
+    };
+    let plan = plan("x");
+    let put = fixture.stores.put(&plan, source, expected(b"bytes"));
+    let error = put.await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(!fixture.path("x").exists());
 }
