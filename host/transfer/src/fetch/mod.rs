@@ -228,7 +228,10 @@ impl Fetcher {
                 outgoing = outgoing.header(credential.header.clone(), credential.value()?);
             }
             let sent = tokio::time::timeout(self.0.limits.idle_timeout, outgoing.send()).await;
-            metric::asked(class, sent.as_ref().ok().and_then(|sent| sent.as_ref().ok()));
+            metric::asked(
+                class,
+                sent.as_ref().ok().and_then(|sent| sent.as_ref().ok()),
+            );
             let response = sent
                 .map_err(|_| {
                     Error::unavailable(fetch(&url), "no answer came within the idle timeout")

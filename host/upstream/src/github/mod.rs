@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::name::{Repository, tags};
 use opendepot_domain::Version;
 use opendepot_domain::error::InvalidValue;
-use opendepot_transfer::{Credential, FetchRequest, Fetcher, Secret};
+use opendepot_transfer::{Credential, FetchRequest, Fetcher, HostClass, Secret};
 use serde::Deserialize;
 use url::Url;
 
@@ -212,6 +212,7 @@ impl Github {
                 .as_ref()
                 .map(|token| Credential::bearer(&self.api, token)),
             accept: accept.map(str::to_owned),
+            host_class: HostClass::Github,
             url,
         }
     }

@@ -16,7 +16,7 @@ pub(crate) use document::protocols;
 use document::{Discovery, PackageAnswer, VersionsAnswer};
 use opendepot_domain::error::InvalidValue;
 use opendepot_domain::{Platform, Sha256, Version};
-use opendepot_transfer::{Downloaded, FetchRequest, Fetcher};
+use opendepot_transfer::{Downloaded, FetchRequest, Fetcher, HostClass};
 use std::path::Path;
 use url::Url;
 
@@ -101,6 +101,7 @@ impl ProviderRegistry {
         }
         let request = FetchRequest {
             accept: Some("application/json".to_owned()),
+            host_class: HostClass::Registry,
             ..FetchRequest::new(join(&root, ".well-known/terraform.json")?)
         };
         let Some((discovery, from)) = json::<Discovery>(fetcher, &request).await? else {
@@ -206,7 +207,10 @@ impl ProviderRegistry {
             });
         }
         Ok(ProviderOrigin {
-            download: FetchRequest::new(join(&from, &answer.download_url)?),
+            download: FetchRequest {
+                host_class: HostClass::Package,
+                ..FetchRequest::new(join(&from, &answer.download_url)?)
+            },
             sha256: stated,
             protocols: protocols(answer.protocols.as_deref().unwrap_or_default()),
             // It is UTF-8, or no digest would have been found in it.
@@ -256,7 +260,10 @@ impl ProviderRegistry {
     }
 
     async fn fetch(&self, from: &Url, reference: &str) -> Result<Vec<u8>, Error> {
-        let request = FetchRequest::new(join(from, reference)?);
+        let request = FetchRequest {
+            host_class: HostClass::Package,
+            ..FetchRequest::new(join(from, reference)?)
+        };
         let fetched = document(&self.fetcher, &request, MAX_SUMS_BYTES)
             .await?
             .ok_or_else(|| Error::Answer {
@@ -269,6 +276,7 @@ impl ProviderRegistry {
     fn request(&self, path: &str) -> Result<FetchRequest, Error> {
         Ok(FetchRequest {
             accept: Some("application/json".to_owned()),
+            host_class: HostClass::Registry,
             ..FetchRequest::new(join(&self.base, path)?)
         })
     }
