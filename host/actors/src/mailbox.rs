@@ -6,7 +6,7 @@ use crate::supervisor::Supervised;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Handler, Message};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Calls one supervised actor, at most so many at a time.
@@ -14,6 +14,7 @@ pub(crate) struct Mailbox<A: Actor> {
     supervised: Supervised<A>,
     permits: Arc<Semaphore>,
     num_permits: usize,
+    handled: metrics::Histogram,
 }
 
 impl<A: Actor> Clone for Mailbox<A> {
@@ -22,16 +23,19 @@ impl<A: Actor> Clone for Mailbox<A> {
             supervised: self.supervised.clone(),
             permits: Arc::clone(&self.permits),
             num_permits: self.num_permits,
+            handled: self.handled.clone(),
         }
     }
 }
 
 impl<A: Actor> Mailbox<A> {
     pub(crate) fn new(supervised: Supervised<A>, num_permits: usize) -> Self {
+        let actor = supervised.name();
         Self {
-            supervised,
             permits: Arc::new(Semaphore::new(num_permits)),
             num_permits,
+            handled: metrics::histogram!("opendepot_actor_handle_duration_seconds", "actor" => actor),
+            supervised,
         }
     }
 
@@ -65,7 +69,9 @@ impl<A: Actor> Mailbox<A> {
             .address
             .load_full()
             .ok_or(Error::Unavailable { actor })?;
+        let started = Instant::now();
         let reply = tokio::time::timeout(deadline, address.send(message)).await;
+        self.handled.record(started.elapsed().as_secs_f64());
         drop(permit);
         match reply {
             Ok(Ok(reply)) => Ok(reply),

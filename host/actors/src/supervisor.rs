@@ -136,6 +136,7 @@ where
         exited
     };
     let mut exited = start(&address);
+    let num_restarts = metrics::counter!("opendepot_actor_restarts_total", "actor" => name);
 
     tokio::spawn(async move {
         let mut restarts = 0_u32;
@@ -163,7 +164,7 @@ where
                 health_sender.send_replace(Health::GivenUp);
                 return;
             }
-            metrics::counter!("opendepot_actor_restarts_total", "actor" => name).increment(1);
+            num_restarts.increment(1);
             tracing::warn!(actor = name, restarts, "actor `{name}` ended, restarting");
             health_sender.send_replace(Health::BackingOff(restarts));
             let pause = budget

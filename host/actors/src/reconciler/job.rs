@@ -2,6 +2,7 @@
 //! decides when each runs.
 
 use super::failure::JobError;
+use super::metric::{self, stage};
 use super::source::{Sources, Taken};
 use opendepot_archive::{Cancel, Format, Limits as ArchiveLimits, ModuleInput, Wrapper};
 use opendepot_domain::seam::StorageDecisions;
@@ -12,7 +13,7 @@ use opendepot_transfer::{Expected, HashedState, Source, Stores};
 use sha2::Digest as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tempfile::{NamedTempFile, TempPath};
 
 /// Where an artifact comes from, resolved and bounded.
@@ -173,19 +174,10 @@ impl Workshop {
         id: &ArtifactId,
         origin: &Origin,
     ) -> Result<Fetched, JobError> {
-        let started = Instant::now();
-        let result = match origin {
+        match origin {
             Origin::Module { source, is_tar } => self.fetch_module(id, source, *is_tar).await,
             Origin::Provider { source } => self.fetch_provider(id, source).await,
-        };
-        let outcome = result
-            .as_ref()
-            .map_or_else(JobError::reason, |_| "Succeeded");
-        metrics::counter!("opendepot_sync_outcome_total", "stage" => "fetch", "reason" => outcome)
-            .increment(1);
-        metrics::histogram!("opendepot_sync_stage_duration_seconds", "stage" => "fetch")
-            .record(started.elapsed().as_secs_f64());
-        result
+        }
     }
 
     async fn fetch_module(
@@ -204,7 +196,7 @@ impl Workshop {
             ModuleOrigin::Github { subdirectory, .. } => subdirectory.clone(),
             ModuleOrigin::Folder { .. } => None,
         };
-        blocking(move |cancel| {
+        let inspect = blocking(move |cancel| {
             let mut output = new_temp(&temp_dir)?;
             let input = match &taken {
                 Taken::Folder { folder, .. } => ModuleInput::Folder(folder.path()),
@@ -241,8 +233,8 @@ impl Workshop {
                 readme: package.readme,
                 source,
             })
-        })
-        .await
+        });
+        stage("inspect", inspect).await
     }
 
     async fn fetch_provider(
@@ -257,11 +249,11 @@ impl Workshop {
             .await?;
         let (limits, name): (_, ResourceName) = (self.provider_limits, id.name.clone());
         let file = found.file;
-        let (file, inspection) = blocking(move |cancel| {
+        let inspect = blocking(move |cancel| {
             let inspection = opendepot_archive::inspect_provider(&file, &name, &limits, cancel)?;
             Ok((file, inspection))
-        })
-        .await?;
+        });
+        let (file, inspection) = stage("inspect", inspect).await?;
         let are_protocols_assumed = found.protocols.is_empty();
         let protocols = if are_protocols_assumed {
             vec!["5.0".to_owned()]
@@ -295,7 +287,8 @@ impl Workshop {
             .storage
             .locate(plugin, backend, artifact)
             .await
-            .map_err(JobError::Storage)?;
+            .map_err(JobError::Storage)
+            .inspect_err(|error| metric::count("store", error.reason()))?;
         Ok(ArtifactRecord {
             plugin: plugin.clone(),
             store: placement.store,
@@ -314,7 +307,15 @@ impl Workshop {
         artifact: &Artifact,
         fetched: &Fetched,
     ) -> Result<(), JobError> {
-        let started = Instant::now();
+        stage("store", self.put(record, artifact, fetched)).await
+    }
+
+    async fn put(
+        &self,
+        record: &ArtifactRecord,
+        artifact: &Artifact,
+        fetched: &Fetched,
+    ) -> Result<(), JobError> {
         let prepare = self.plan(record, artifact, Operation::Prepare).await?;
         if !matches!(prepare, Transfer::Nothing) {
             return Err(JobError::Unsupported(
@@ -331,8 +332,6 @@ impl Workshop {
             hashed: fetched.hashed,
         };
         self.stores.put(&plan, source, expected).await?;
-        metrics::histogram!("opendepot_sync_stage_duration_seconds", "stage" => "store")
-            .record(started.elapsed().as_secs_f64());
         Ok(())
     }
 

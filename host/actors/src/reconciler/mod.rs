@@ -7,6 +7,7 @@ mod failure;
 mod handle;
 mod job;
 mod messages;
+mod metric;
 mod source;
 mod state;
 #[cfg(test)]
@@ -108,9 +109,6 @@ impl ReconcilerActor {
             if let Some(next) = actor.lane(lane).release() {
                 actor.start(ctx, lane, next);
             }
-            let waiting = actor.fetches.num_waiting() + actor.stores.num_waiting();
-            metrics::gauge!("opendepot_actor_mailbox_depth", "actor" => "reconciler")
-                .set(waiting as f64);
         });
         ctx.spawn(done);
     }
@@ -144,6 +142,7 @@ impl Handler<FetchSource> for ReconcilerActor {
     type Result = ResponseFuture<FetchResult>;
 
     fn handle(&mut self, message: FetchSource, ctx: &mut Self::Context) -> Self::Result {
+        opendepot_transfer::fault::panic_point("reconciler.fetch");
         self.running.retain(|_, fetch| fetch.upgrade().is_some());
         let key = message.origin.source_key(&message.id);
         if let Some(running) = self.running.get(&key).and_then(WeakShared::upgrade) {

@@ -2,6 +2,7 @@
 
 use super::failure::JobError;
 use super::job::{ModuleOrigin, ProviderOrigin, SourceIdentity, copy_in};
+use super::metric::stage;
 use opendepot_domain::{ArtifactId, Platform, Sha256};
 use opendepot_transfer::{Fetcher, HashedState, Secret};
 use opendepot_upstream::{
@@ -98,7 +99,8 @@ impl Sources {
         match source {
             ModuleOrigin::Folder { root, path } => {
                 let (root, beneath) = (root.clone(), path.clone());
-                let folder = blocking(move || Ok(ModuleFolder::open(&root, &beneath)?)).await?;
+                let open = blocking(move || Ok(ModuleFolder::open(&root, &beneath)?));
+                let folder = stage("resolve", open).await?;
                 let identity = SourceIdentity {
                     url: Some(path.clone()),
                     verification: "a folder of this machine: there is nothing to verify it against"
@@ -114,13 +116,16 @@ impl Sources {
                 ..
             } => {
                 let repository = Repository::new(owner, repository).map_err(Error::from)?;
-                let origin = self
-                    .github
-                    .resolve(&repository, tag_prefix, &id.version, ArchiveFormat::TarGz)
-                    .await?;
+                let resolve = self.github.resolve(
+                    &repository,
+                    tag_prefix,
+                    &id.version,
+                    ArchiveFormat::TarGz,
+                );
+                let origin = stage("resolve", resolve).await?;
                 let progress = |done, total| (self.progress)(id, done, total);
-                let downloaded =
-                    fetch_module(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
+                let fetch = fetch_module(&self.fetcher, &origin, temp_dir, limit, &progress);
+                let downloaded = stage("fetch", fetch).await?;
                 let identity = SourceIdentity {
                     url: Some(origin.url()),
                     commit: Some(origin.commit),
@@ -170,13 +175,16 @@ impl Sources {
                 let base: Url = base_url
                     .parse()
                     .map_err(|_| JobError::Unsupported("a registry without an address"))?;
-                let registry = ProviderRegistry::discover(&self.fetcher, &base).await?;
-                let origin = registry
-                    .package(&address, &id.version, platform, &trust)
-                    .await?;
+                let resolve = async {
+                    let registry = ProviderRegistry::discover(&self.fetcher, &base).await?;
+                    registry
+                        .package(&address, &id.version, platform, &trust)
+                        .await
+                };
+                let origin = stage("resolve", resolve).await?;
                 let progress = |done, total| (self.progress)(id, done, total);
-                let downloaded =
-                    fetch_package(&self.fetcher, &origin, temp_dir, limit, &progress).await?;
+                let fetch = fetch_package(&self.fetcher, &origin, temp_dir, limit, &progress);
+                let downloaded = stage("fetch", fetch).await?;
                 let identity = SourceIdentity {
                     url: Some(origin.url()),
                     upstream_sha256: Some(downloaded.sha256),
@@ -214,16 +222,20 @@ async fn local(
         platform.clone(),
         path.to_owned(),
     );
-    let package = blocking(move || {
+    let resolve = blocking(move || {
         Ok(ReleaseFolder::open(&root, &beneath)?.package(&name, &version, &platform)?)
-    })
-    .await?;
+    });
+    let package = stage("resolve", resolve).await?;
     let from = package.file.try_clone().map_err(|source| JobError::Io {
         attempt: "read the source",
         source,
     })?;
-    let (file, hashed, sha256, size) = copy_in(from, temp_dir.to_owned(), limit).await?;
-    package.verify(&sha256)?;
+    let fetch = async {
+        let copied = copy_in(from, temp_dir.to_owned(), limit).await?;
+        package.verify(&copied.2)?;
+        Ok::<_, JobError>(copied)
+    };
+    let (file, hashed, sha256, size) = stage("fetch", fetch).await?;
     let has_sums = package.sha256.is_some();
     let verification = if has_sums {
         "the package is as SHA256SUMS lists it"

@@ -70,7 +70,8 @@ impl<J> Admission<J> {
         None
     }
 
-    pub(super) fn num_waiting(&self) -> usize {
+    #[cfg(test)]
+    fn num_waiting(&self) -> usize {
         self.waiting.values().map(VecDeque::len).sum()
     }
 }

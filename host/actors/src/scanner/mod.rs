@@ -72,6 +72,12 @@ impl ScannerHandle {
             .await
     }
 
+    /// Calls queued or running.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.mailbox.depth()
+    }
+
     /// How the actor fares.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -46,6 +46,15 @@ pub(crate) enum Function {
 }
 
 impl Function {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Validate,
+        Self::Prepare,
+        Self::Authorize,
+        Self::Process,
+        Self::Locate,
+        Self::Plan,
+    ];
+
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Validate => "validate",
@@ -124,7 +133,8 @@ impl Caller {
         let outcome = self.attempt(plugin, function, run).await;
         metric::called(
             &plugin.name,
-            function.label(),
+            &plugin.usage,
+            function,
             started.elapsed(),
             outcome.as_ref().err(),
         );
