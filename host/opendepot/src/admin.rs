@@ -1,6 +1,9 @@
 //! What the admin listener shows.
 
-use crate::telemetry::Telemetry;
+use crate::control::ManifestProblems;
+use crate::config::{AuthMode, Config, TlsMode};
+use crate::heartbeat::Heartbeats;
+use crate::telemetry::{Freshness, Telemetry};
 use opendepot_actors::registry::SigningKeyDocument;
 use opendepot_actors::supervisor::Health;
 use opendepot_actors::{ReconcilerHandle, RegistryHandle, ScannerHandle};
@@ -12,10 +15,15 @@ use opendepot_signing::PublicKey;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// Everything that health depends on.
 pub(crate) struct Observer {
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) freshness: Arc<Freshness>,
+    pub(crate) heartbeats: Heartbeats,
+    /// The accept loop, where a registry is served.
+    pub(crate) listener: Option<AbortHandle>,
     pub(crate) api: ApiState,
     pub(crate) feed: Feed,
     pub(crate) registry: RegistryHandle,
@@ -23,9 +31,47 @@ pub(crate) struct Observer {
     pub(crate) scanner: ScannerHandle,
     pub(crate) plugins: PluginHost,
     pub(crate) public_keys: Vec<PublicKey>,
+    pub(crate) manifest_problems: ManifestProblems,
     pub(crate) signing_problem: Option<String>,
+    /// Of `/version`.
     pub(crate) limits: Value,
+    pub(crate) features: Value,
     pub(crate) serves_registry: bool,
+}
+
+/// What is switched on here, and which surfaces there are.
+pub(crate) fn features(config: &Config) -> Value {
+    let authentication = match &config.auth {
+        AuthMode::Anonymous { local_only: true } => "anonymous-on-loopback",
+        AuthMode::Anonymous { local_only: false } => "anonymous",
+        AuthMode::TokenFile(_) => "token-file",
+    };
+    let tls = match &config.tls {
+        TlsMode::Off => "off",
+        TlsMode::Development => "development",
+        TlsMode::Files { .. } => "files",
+    };
+    let controllers: Vec<String> = config
+        .controllers
+        .iter()
+        .map(|kind| format!("{kind:?}").to_lowercase())
+        .collect();
+    json!({
+        "controlPlane": "embedded",
+        "controllers": controllers,
+        "registry": config.serve_registry,
+        "authentication": authentication,
+        "tls": tls,
+        "manifests": config.manifests.is_some(),
+        "manifestsPrune": config.manifests_prune,
+        "watchNamespace": config.watch_namespace,
+        "unsignedLinks": config.file.artifacts.allow_unsigned,
+        "surfaces": {
+            "modules.v1": config.serve_registry,
+            "providers.v1": config.serve_registry,
+            "directModuleDownload": config.serve_registry && config.file.modules.direct_download,
+        },
+    })
 }
 
 fn check(name: &'static str, is_required: bool, problem: Option<String>) -> Check {
@@ -41,12 +87,33 @@ fn unless(is_well: bool, problem: &str) -> Option<String> {
 }
 
 impl Observer {
+    /// Sets what does not change while the process runs.
+    pub(crate) fn show_constants(&self) {
+        for key in &self.public_keys {
+            if let Some(expires_at) = key.expires_at {
+                metrics::gauge!("opendepot_signing_key_expiry_timestamp_seconds", "key_id" => key.key_id.clone())
+                    .set(expires_at as f64);
+            }
+        }
+    }
+
     fn actors(&self) -> [(&'static str, Health); 3] {
         [
             ("registry", self.registry.health()),
             ("reconciler", self.reconciler.health()),
             ("scanner", self.scanner.health()),
         ]
+    }
+
+    /// The first file that cannot be applied, and how many more there are.
+    fn manifest_problem(&self) -> Option<String> {
+        let problems = self.manifest_problems.borrow();
+        let first = problems.first()?;
+        let more = match problems.len() {
+            1 => String::new(),
+            num => format!(" (and {} more; see `opendepot status`)", num - 1),
+        };
+        Some(format!("{first}{more}"))
     }
 
     /// A stored release must verify with an advertised key, or every provider install would fail.
@@ -66,7 +133,14 @@ impl Admin for Observer {
             .actors()
             .into_iter()
             .find(|(name, health)| *health == Health::GivenUp && *name != "scanner");
-        vec![
+        let loops = self.heartbeats.stopped().map(|(name, stopped)| {
+            let problem = stopped.map(|since| {
+                format!("it has not turned for {} seconds", since.as_secs())
+            });
+            check(name, true, problem)
+        });
+        let mut checks: Vec<Check> = loops.collect();
+        checks.extend([
             check(
                 "actors",
                 true,
@@ -80,11 +154,21 @@ impl Admin for Observer {
                     "guest deadlines are not enforced",
                 ),
             ),
-        ]
+        ]);
+        checks
     }
 
     fn ready(&self) -> Vec<Check> {
+        let is_listening = self
+            .listener
+            .as_ref()
+            .is_none_or(|listener| !listener.is_finished());
         let mut checks = vec![
+            check(
+                "listener",
+                true,
+                unless(is_listening, "the registry's listener has ended"),
+            ),
             check(
                 "draining",
                 true,
@@ -100,6 +184,7 @@ impl Admin for Observer {
             ),
             check("release-verifies", true, self.release_problem()),
             check("signing-key", false, self.signing_problem.clone()),
+            check("manifests", false, self.manifest_problem()),
         ];
         for (name, health) in self.actors() {
             let problem = match health {
@@ -132,13 +217,19 @@ impl Admin for Observer {
         for (name, depth) in [
             ("registry", self.registry.depth()),
             ("reconciler", self.reconciler.depth()),
+            ("scanner", self.scanner.depth()),
         ] {
             metrics::gauge!("opendepot_actor_mailbox_depth", "actor" => name).set(depth as f64);
         }
-        metrics::gauge!("opendepot_http_server_active_requests", "class" => "download")
-            .set(self.api.num_active_downloads() as f64);
-        metrics::gauge!("opendepot_http_server_active_requests", "class" => "all")
-            .set(self.api.num_active_requests() as f64);
+        for (class, active) in [
+            ("download", self.api.num_active_downloads()),
+            ("metadata", self.api.num_active_metadata()),
+        ] {
+            metrics::gauge!("opendepot_http_server_active_requests", "class" => class)
+                .set(active as f64);
+        }
+        self.feed.show();
+        self.freshness.show();
         self.telemetry.render()
     }
 
@@ -165,7 +256,7 @@ impl Admin for Observer {
             .collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "features": { "controlPlane": "embedded", "registry": self.serves_registry },
+            "features": self.features,
             "limits": self.limits,
             "plugins": plugins,
             "signingKeys": self.public_keys.iter().map(|key| key.key_id.as_str()).collect::<Vec<_>>(),

@@ -32,6 +32,12 @@ pub(crate) enum Command {
     /// Manage the token file.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List every resource with its state, and what of the manifests folder cannot be applied.
+    ///
+    /// Exit code 0 when everything is ready, 1 when something is not.
+    Status(StatusArgs),
+    /// Set (KEY=VALUE) or remove (KEY-) annotations of a resource, as `kubectl annotate` does.
+    Annotate(AnnotateArgs),
     /// Hash every stored artifact again and compare with what its Version records.
     Verify(Box<VerifyArgs>),
     /// Print the version.
@@ -176,4 +182,45 @@ pub(crate) struct VerifyArgs {
     /// The flags that the registry runs with.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    /// Only this namespace.
+    #[arg(long, short, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<String>,
+    /// Lists the Versions that are ready as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The registry's data directory.
+    #[arg(
+        long,
+        env = "OPENDEPOT_DATA_DIR",
+        default_value = "./opendepot-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Flags of `annotate`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AnnotateArgs {
+    /// The resource: KIND/NAME, such as `version/hello-1-0-0`.
+    #[arg(value_name = "KIND/NAME")]
+    pub(crate) target: String,
+    /// KEY=VALUE sets an annotation, KEY- removes it.
+    #[arg(required = true, value_name = "KEY=VALUE")]
+    pub(crate) annotations: Vec<String>,
+    /// The resource's namespace.
+    #[arg(long, short, default_value = "default", value_name = "NAMESPACE")]
+    pub(crate) namespace: String,
+    /// The registry's data directory.
+    #[arg(
+        long,
+        env = "OPENDEPOT_DATA_DIR",
+        default_value = "./opendepot-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
 }

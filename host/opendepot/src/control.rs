@@ -2,20 +2,23 @@
 //! through it, and only its owner can open it (0600).
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use kube::client::Body;
 use opendepot_apiserver::Embedded;
+use opendepot_apiserver::manifests::Problem;
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
 
 /// A request of ours is a small patch.
@@ -37,10 +40,17 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Where the other commands read what of the manifests folder cannot be applied.
+const MANIFESTS_PATH: &str = "/opendepot/manifest-problems";
+
+/// What of the manifests folder cannot be applied, kept by its watcher.
+pub(crate) type ManifestProblems = watch::Receiver<Vec<Problem>>;
+
 /// Answers until `shutdown`.
 pub(crate) async fn serve(
     listener: UnixListener,
     embedded: Embedded,
+    problems: ManifestProblems,
     shutdown: impl Future<Output = ()>,
 ) {
     tokio::pin!(shutdown);
@@ -50,21 +60,26 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else { continue };
-        let embedded = embedded.clone();
+        let (embedded, problems) = (embedded.clone(), problems.clone());
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let service = embedded.service();
+                let listed = (request.uri().path() == MANIFESTS_PATH).then(|| listed(&problems));
                 async move {
+                    if let Some(listed) = listed {
+                        return Ok(Response::new(Full::new(listed).boxed()));
+                    }
                     let (parts, body) = request.into_parts();
                     let body = Limited::new(body, MAX_BODY_BYTES)
                         .collect()
                         .await
                         .map_err(std::io::Error::other)?;
                     let request = Request::from_parts(parts, Body::from(body.to_bytes()));
-                    service
+                    let response = service
                         .oneshot(request)
                         .await
-                        .map_err(std::io::Error::other)
+                        .map_err(std::io::Error::other)?;
+                    Ok::<_, std::io::Error>(response.map(BodyExt::boxed))
                 }
             });
             let builder = auto::Builder::new(TokioExecutor::new());
@@ -73,6 +88,22 @@ pub(crate) async fn serve(
                 .await;
         });
     }
+}
+
+fn listed(problems: &ManifestProblems) -> Bytes {
+    let lines: Vec<String> = problems.borrow().iter().map(ToString::to_string).collect();
+    serde_json::to_vec(&lines).unwrap_or_default().into()
+}
+
+/// What the running process could not apply; nothing when none runs.
+pub(crate) async fn manifest_problems(path: &Path) -> Vec<String> {
+    let Some(client) = client(path).await else {
+        return Vec::new();
+    };
+    let Ok(request) = Request::get(MANIFESTS_PATH).body(Vec::new()) else {
+        return Vec::new();
+    };
+    client.request(request).await.unwrap_or_default()
 }
 
 /// A client of the running process; nothing when none runs.

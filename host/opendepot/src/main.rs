@@ -6,9 +6,12 @@ mod cli;
 mod config;
 mod control;
 mod data;
+mod heartbeat;
+mod limits;
 mod memory;
 mod paths;
 mod progress;
+mod resources;
 mod run;
 mod telemetry;
 mod tokens;
@@ -64,6 +67,8 @@ fn main() -> ExitCode {
                 .map_err(Into::into)
                 .and_then(|yaml| say(&yaml)),
         ),
+        Command::Status(args) => outcome(resources::status(&args)),
+        Command::Annotate(args) => outcome(resources::annotate(&args)),
         Command::Token(command) => outcome(tokens::run(command)),
         Command::Version => outcome(say(&format!("opendepot {}\n", env!("CARGO_PKG_VERSION")))),
     }

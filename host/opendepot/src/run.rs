@@ -1,10 +1,11 @@
 //! `serve`: wires the parts, waits for a signal, and ends without losing anything.
 
-use crate::admin::{Observer, key_documents};
+use crate::admin::{self, Observer, key_documents};
 use crate::config::{AuthMode, Config, ControllerKind};
 use crate::data::DataDir;
-use crate::telemetry::{self, Telemetry};
-use crate::{control, paths};
+use crate::heartbeat::Heartbeats;
+use crate::telemetry::{self, Freshness, Observed, Telemetry};
+use crate::{control, limits, paths};
 use anyhow::Context as _;
 use opendepot_actors::reconciler::{Progress, ReconcilerOptions, SourceOptions, Sources, Workshop};
 use opendepot_actors::registry::{RegistryOptions, RenderContext};
@@ -17,7 +18,7 @@ use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
 use opendepot_identity::{TokenFile, Verifier};
 use opendepot_plugin::{HostConfig, PluginHost};
-use opendepot_transfer::{FetchLimits, Fetcher, Secret, Stores, StoresConfig};
+use opendepot_transfer::{Fetcher, Secret, Stores, StoresConfig};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use url::Url;
 
 /// Watch events kept for a watcher to catch up.
@@ -68,9 +70,11 @@ async fn run(
     let tls = data.certificate(&config)?;
 
     let mut background = tokio::task::JoinSet::new();
+    let (report_problems, manifest_problems) = watch::channel(Vec::new());
     background.spawn(control::serve(
         socket,
         embedded.clone(),
+        manifest_problems.clone(),
         ended(stopped.clone()),
     ));
     if let AuthMode::TokenFile(_) = &config.auth
@@ -88,10 +92,12 @@ async fn run(
             upkeep.upkeep();
         }
     });
+    let freshness = Freshness::new();
+    let observed = Observed::noting(embedded.service(), &freshness);
     let (feed, registry, client) = (
         parts.feed.clone(),
         parts.registry.clone(),
-        embedded.client("default"),
+        kube::Client::new(observed, "default"),
     );
     let namespace = config.watch_namespace.clone();
     let end = ended(stopped.clone());
@@ -121,7 +127,7 @@ async fn run(
         };
         let (embedded, end) = (embedded.clone(), ended(stopped.clone()));
         background.spawn(async move {
-            if let Err(error) = manifests::run(embedded, options, end).await {
+            if let Err(error) = manifests::run(embedded, options, report_problems, end).await {
                 tracing::error!("the manifests folder is no longer watched: {error}");
             }
         });
@@ -146,16 +152,6 @@ async fn run(
         }
     });
 
-    let observer = parts.observer(&config, telemetry);
-    let (admin_stop, admin_stopped) = watch::channel(false);
-    let admin = Server {
-        listener: admin_listener,
-        router: opendepot_api::admin::router(Arc::new(observer)),
-        tls: None,
-        limits: config.file.limits.http.clone(),
-        grace: Duration::from_secs(1),
-    };
-    let admin = tokio::spawn(async move { admin.run(ended(admin_stopped)).await });
     let (http_stop, http_stopped) = watch::channel(false);
     let http = match registry_listener {
         None => None,
@@ -175,6 +171,17 @@ async fn run(
             }))
         }
     };
+    let observer = parts.observer(&config, telemetry, manifest_problems, freshness, http.as_ref());
+    observer.show_constants();
+    let (admin_stop, admin_stopped) = watch::channel(false);
+    let admin = Server {
+        listener: admin_listener,
+        router: opendepot_api::admin::router(Arc::new(observer)),
+        tls: None,
+        limits: config.file.limits.http.clone(),
+        grace: Duration::from_secs(1),
+    };
+    let admin = tokio::spawn(async move { admin.run(ended(admin_stopped)).await });
     let scheme = if tls.is_some() { "https" } else { "http" };
     tracing::info!(
         listen = %config.listen, admin = %config.admin_listen,
@@ -253,7 +260,7 @@ impl Parts {
             builtin_dir: paths::builtin_plugins()?,
             plugin_dirs: config.plugin_dirs.clone(),
             policy: config.plugin_policy.clone(),
-            limits: plugin_limits(config),
+            limits: limits::plugins(config),
             filesystem_root: filesystem_root.clone(),
         })
         .await?;
@@ -276,27 +283,13 @@ impl Parts {
                 num_cached_plans: 100_000,
             },
         );
-        let archives = &config.file.limits.archives;
-        let base = opendepot_archive::Limits {
-            entries: archives.num_entries,
-            inspect_time: Duration::from_secs(archives.inspect_seconds),
-            ..opendepot_archive::Limits::module()
-        };
         let workshop = Workshop {
             sources: Sources::new(source_options(config, crate::progress::watcher())?)?,
             storage,
             stores: stores.clone(),
             temp_dir: data.temp(),
-            module_limits: opendepot_archive::Limits {
-                packed_bytes: archives.module_packed_bytes,
-                unpacked_bytes: archives.module_unpacked_bytes,
-                ..base
-            },
-            provider_limits: opendepot_archive::Limits {
-                packed_bytes: archives.provider_packed_bytes,
-                unpacked_bytes: archives.provider_unpacked_bytes,
-                ..base
-            },
+            module_limits: limits::modules(config),
+            provider_limits: limits::providers(config),
         };
         let jobs = &config.file.limits.jobs;
         let reconciler = ReconcilerHandle::start(
@@ -351,7 +344,7 @@ impl Parts {
             .transpose()?;
         let context = Arc::new(Context::new(
             ContextOptions {
-                client: embedded.client("default"),
+                client: kube::Client::new(Observed::new(embedded.service()), "default"),
                 reconciler: reconciler.clone(),
                 scanner: scanner.clone(),
                 artifact_keys: keys,
@@ -381,9 +374,29 @@ impl Parts {
         })
     }
 
-    fn observer(&self, config: &Config, telemetry: Arc<Telemetry>) -> Observer {
+    /// One in each event loop that others wait for.
+    fn heartbeats(&self) -> Heartbeats {
+        let mut heartbeats = Heartbeats::new();
+        tokio::spawn(heartbeats.of("event-loop"));
+        let (registry, reconciler) = (self.arbiters.registry(), self.arbiters.reconciler());
+        registry.spawn(heartbeats.of("registry-loop"));
+        reconciler.spawn(heartbeats.of("reconciler-loop"));
+        heartbeats
+    }
+
+    fn observer(
+        &self,
+        config: &Config,
+        telemetry: Arc<Telemetry>,
+        manifest_problems: control::ManifestProblems,
+        freshness: Arc<Freshness>,
+        listener: Option<&JoinHandle<bool>>,
+    ) -> Observer {
         Observer {
             telemetry,
+            freshness,
+            heartbeats: self.heartbeats(),
+            listener: listener.map(JoinHandle::abort_handle),
             api: self.api.clone(),
             feed: self.feed.clone(),
             registry: self.registry.clone(),
@@ -391,8 +404,10 @@ impl Parts {
             scanner: self.scanner.clone(),
             plugins: self.plugins.clone(),
             public_keys: self.public_keys.clone(),
+            manifest_problems,
             signing_problem: self.signing_problem.clone(),
-            limits: serde_json::to_value(&config.file.limits).unwrap_or_default(),
+            limits: limits::reported(config),
+            features: admin::features(config),
             serves_registry: config.serve_registry,
         }
     }
@@ -430,17 +445,7 @@ fn source_options(config: &Config, progress: Progress) -> anyhow::Result<SourceO
         .policy()?
         .endpoint(&github_api)?
         .endpoint(&registry)?;
-    let limits = &config.file.limits.upstream;
-    let fetcher = Fetcher::new(
-        policy,
-        FetchLimits {
-            connect_timeout: Duration::from_secs(limits.connect_seconds),
-            metadata_timeout: Duration::from_secs(limits.metadata_seconds),
-            idle_timeout: Duration::from_secs(limits.idle_seconds),
-            download_timeout: Duration::from_secs(limits.total_seconds),
-            ..FetchLimits::default()
-        },
-    )?;
+    let fetcher = Fetcher::new(policy, limits::upstream(config))?;
     let token = match &sources.github.token_file {
         None => None,
         Some(path) => {
@@ -455,19 +460,6 @@ fn source_options(config: &Config, progress: Progress) -> anyhow::Result<SourceO
         github_token: token,
         progress,
     })
-}
-
-fn plugin_limits(config: &Config) -> opendepot_plugin::Limits {
-    let plugins = &config.file.limits.plugins;
-    opendepot_plugin::Limits {
-        component_bytes: plugins.component_bytes,
-        memory_bytes: plugins.memory_bytes,
-        num_instances: plugins.num_instances,
-        auth_timeout: Duration::from_millis(plugins.auth_deadline_milliseconds),
-        scan_timeout: Duration::from_millis(plugins.scan_deadline_milliseconds),
-        storage_timeout: Duration::from_millis(plugins.storage_deadline_milliseconds),
-        ..opendepot_plugin::Limits::default()
-    }
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

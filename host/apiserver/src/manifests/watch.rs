@@ -8,7 +8,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 /// The folder is read again once it has been quiet for so long.
@@ -19,7 +19,7 @@ const MAX_QUIET: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_secs(30);
 
 /// Applies the folder, then follows it until `shutdown`. Each problem is logged when it appears,
-/// not every time it is seen.
+/// not every time it is seen; `problems` always holds those of the last pass.
 ///
 /// # Errors
 /// [`Error::Manifests`] when the path is something other than a folder. A folder that is missing
@@ -27,6 +27,7 @@ const POLL: Duration = Duration::from_secs(30);
 pub async fn run(
     embedded: Embedded,
     options: Options,
+    problems: watch::Sender<Vec<Problem>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     if let Ok(metadata) = tokio::fs::metadata(&options.dir).await
@@ -66,6 +67,7 @@ pub async fn run(
             // The folder may have been replaced: watch the new one.
             watcher = None;
         }
+        problems.send_replace(report.problems);
     }
 }
 

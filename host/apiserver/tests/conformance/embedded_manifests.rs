@@ -387,9 +387,11 @@ async fn the_folder_is_followed() {
     let folder = Folder::new();
     folder.write("a.yaml", &yaml("a", "{type: module}"));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (report, mut problems) = tokio::sync::watch::channel(Vec::new());
     let running = tokio::spawn(manifests::run(
         folder.embedded.clone(),
         folder_options(folder.dir.path(), true),
+        report,
         async move {
             stopped.await.ok();
         },
@@ -410,12 +412,19 @@ async fn the_folder_is_followed() {
     ))
     .await
     .unwrap();
+    // What cannot be applied is told as long as it is so.
+    folder.write("broken.yaml", "kind: [");
+    let named = within(problems.wait_for(|found| !found.is_empty())).await;
+    assert_eq!(named.unwrap()[0].file, "broken.yaml");
+    folder.remove("broken.yaml");
+    within(problems.wait_for(Vec::is_empty)).await.unwrap();
     stop.send(()).unwrap();
     within(running).await.unwrap().unwrap();
     let file = folder.dir.path().join("new/b.yaml");
     let result = manifests::run(
         folder.embedded.clone(),
         folder_options(&file, false),
+        tokio::sync::watch::channel(Vec::new()).0,
         std::future::pending(),
     )
     .await;
