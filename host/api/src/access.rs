@@ -1,7 +1,9 @@
 //! From a credential to a decision: verify, ask the chain, remember for five seconds.
 
 use crate::error::ApiError;
-use http::{HeaderMap, StatusCode, header};
+use crate::instrument::current_request_id;
+use crate::metric;
+use http::{HeaderMap, Request, StatusCode, Version, header};
 use moka::sync::Cache;
 use opendepot_domain::access::Base;
 use opendepot_domain::seam::AccessPolicy;
@@ -9,7 +11,7 @@ use opendepot_domain::{Action, Decision, Subject, Target, access};
 use opendepot_identity::Verifier;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Decisions live this long at most (R-17; reliability.md section 4).
 const DECISION_LIFE: Duration = Duration::from_secs(5);
@@ -33,6 +35,7 @@ pub struct AccessOptions {
 pub struct Access {
     options: AccessOptions,
     decisions: Cache<Arc<DecisionKey>, bool>,
+    metrics: metric::Access,
 }
 
 /// All inputs of a decision but the time, plus the policy's generation (plugins.md 2).
@@ -52,7 +55,12 @@ impl Access {
             .max_capacity(NUM_DECISIONS)
             .time_to_live(DECISION_LIFE)
             .build();
-        Self { options, decisions }
+        let metrics = metric::Access::new(options.verifier.authentication().as_str());
+        Self {
+            options,
+            decisions,
+            metrics,
+        }
     }
 
     /// Whether callers without a credential are subjects in this mode.
@@ -61,31 +69,44 @@ impl Access {
         matches!(self.options.base, Base::Allow)
     }
 
-    /// Refuses what default anonymity does not cover: a request that came through a proxy, or
-    /// for a host name that is not this machine's.
+    /// Refuses a request that does not name one host (RFC 9112 section 3.2), and what default
+    /// anonymity does not cover: one that came through a proxy, or for a host name that is not
+    /// this machine's.
     ///
     /// # Errors
-    /// 403 with the remedy.
-    pub(crate) fn check_local(
-        &self,
-        headers: &HeaderMap,
-        authority: Option<&str>,
-    ) -> Result<(), ApiError> {
-        if !self.options.local_only {
-            return Ok(());
-        }
-        let forwarded = headers.keys().any(|name| {
-            let name = name.as_str();
-            name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "via" | "x-real-ip")
-        });
+    /// 400; 403 with the remedy.
+    pub(crate) fn check_host<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
+        let headers = request.headers();
         let mut hosts = headers.get_all(header::HOST).iter();
-        let host = authority
-            .or_else(|| hosts.next().and_then(|host| host.to_str().ok()))
-            .unwrap_or_default();
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let named = authority.or_else(|| hosts.next().and_then(|host| host.to_str().ok()));
+        let host = match named {
+            // Only clients of HTTP/1.0 may leave it out.
+            None if request.version() == Version::HTTP_10 && !self.options.local_only => {
+                return Ok(());
+            }
+            named => named.unwrap_or_default(),
+        };
         if host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
             return Err(ApiError::bad_request("the `Host` header is not a host"));
         }
-        if forwarded || hosts.next().is_some() || !is_loopback_host(host) {
+        let is_ambiguous = hosts.next().is_some();
+        if !self.options.local_only {
+            // Beside an authority, which wins, one `Host` may stand.
+            let is_refused = is_ambiguous && (authority.is_none() || hosts.next().is_some());
+            return if is_refused {
+                Err(ApiError::bad_request(
+                    "there is more than one `Host` header",
+                ))
+            } else {
+                Ok(())
+            };
+        }
+        let forwarded = headers.keys().any(|name| {
+            let name = name.as_str();
+            name.starts_with("x-forwarded") || matches!(name, "forwarded" | "via" | "x-real-ip")
+        });
+        if forwarded || is_ambiguous || !is_loopback_host(host) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 "this registry answers anonymously on loopback only; choose a mode to serve others: `--anonymous-auth`, \
@@ -111,10 +132,20 @@ impl Access {
         let verifier = &self.options.verifier;
         let mode = verifier.authentication().as_str();
         let result = verifier.subject(values, &peer.to_string()).await;
-        let outcome = if result.is_ok() { "ok" } else { "refused" };
-        metrics::counter!("opendepot_authn_total", "mode" => mode, "result" => outcome)
-            .increment(1);
-        result.map_err(|error| ApiError::of_kind(error.kind()))
+        if result.is_ok() {
+            self.metrics.authenticated.increment(1);
+        }
+        result.map_err(|error| {
+            self.metrics.refused(error.label());
+            tracing::info!(
+                target: "opendepot::audit",
+                request_id = %current_request_id(),
+                subject.authentication = mode,
+                subject.client_address = %peer,
+                "refused a caller: {error}"
+            );
+            ApiError::of_kind(error.kind())
+        })
     }
 
     /// Asks whether `subject` may do each of `actions` to `target`.
@@ -138,7 +169,9 @@ impl Access {
     async fn is_allowed(&self, subject: &Subject, action: Action, target: &Target) -> bool {
         let policy = &self.options.policy;
         if policy.is_empty() {
-            return access::combine([], self.options.base) == Decision::Allow;
+            let allowed = access::combine([], self.options.base) == Decision::Allow;
+            self.metrics.by_mode(allowed);
+            return allowed;
         }
         let key = Arc::new(DecisionKey {
             subject: subject.clone(),
@@ -147,8 +180,12 @@ impl Access {
             generation: policy.generation(),
         });
         if let Some(allowed) = self.decisions.get(&key) {
+            self.metrics.remembered.increment(1);
+            self.metrics.by_policy(allowed);
             return allowed;
         }
+        self.metrics.asked.increment(1);
+        let started = Instant::now();
         let targets = std::slice::from_ref(target);
         let mut answers = policy.authorize(subject, action, targets, unix_now()).await;
         // Anything but one well-formed answer is a deny (T41).
@@ -160,12 +197,14 @@ impl Access {
         let answer = answer.unwrap_or_else(|| Decision::Deny("malformed answer".to_owned()));
         let decision = access::combine([answer], self.options.base);
         let allowed = decision == Decision::Allow;
-        let label = if allowed { "allow" } else { "deny" };
-        metrics::counter!("opendepot_authz_total", "engine" => "plugin", "decision" => label)
-            .increment(1);
+        self.metrics
+            .asked_seconds
+            .record(started.elapsed().as_secs_f64());
+        self.metrics.by_policy(allowed);
         if let Decision::Deny(reason) = &decision {
             tracing::info!(
                 target: "opendepot::audit",
+                request_id = %current_request_id(),
                 action = action.as_str(),
                 subject.name = %subject.name,
                 subject.authentication = subject.authentication.as_str(),

@@ -1,32 +1,24 @@
 //! The bytes: module archives and provider packages, under a capability or a credential.
 
 use crate::access::unix_now;
+use crate::delivery::{Download, Subject};
 use crate::error::ApiError;
 use crate::grammar::{Address, ArtifactQuery};
 use crate::modules::DOWNLOAD_BASE;
-use crate::providers::{authorize_bytes, check_alive, invalid_link, refused, target, version};
-use crate::range::{Asked, asked};
-use crate::routes::Peer;
-use crate::state::{ApiState, Damage};
-use axum::body::Body;
-use axum::extract::{OriginalUri, RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use http_body::{Frame, SizeHint};
-use opendepot_actors::registry::Catalog;
-use opendepot_domain::{
-    ArtifactId, ArtifactKind, ArtifactRecord, Capability, Kind, Platform, Purpose, Sha256, Target,
-    Transfer,
+use crate::providers::{
+    authorize_bytes, check_alive, invalid_link, is_bare_link, no_package, refused, target, version,
 };
-use opendepot_transfer::{ArtifactBody, ByteRange, Expected};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::sync::OwnedSemaphorePermit;
-
-/// Bytes are named by their digest, so a client may keep them; a shared cache may not.
-const IMMUTABLE: &str = "private, max-age=31536000, immutable";
+use crate::routes::{Caller, Peer};
+use crate::state::ApiState;
+use axum::extract::{OriginalUri, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, Method, StatusCode};
+use opendepot_actors::registry::{Catalog, Package};
+use opendepot_domain::{
+    ArtifactId, ArtifactKind, ArtifactRecord, Capability, Platform, Purpose, Sha256, Target,
+};
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
 
 pub(crate) async fn module(
     State(state): State<ApiState>,
@@ -60,38 +52,27 @@ pub(crate) async fn module(
             Some(_) => return Err(invalid_link()),
         }
     } else {
-        match published {
-            Some(version) => {
-                authorize_bytes(&state, &headers, peer, &module_target(&version.id)).await?
-            }
-            // Who may not download anything learns nothing about what is there.
-            None if !state.access().is_anonymous() => {
-                crate::routes::Caller::verify(&state, &headers, peer).await?;
-                return Err(ApiError::forbidden());
-            }
-            None => {
-                return Err(ApiError::not_found(
-                    "no published module has this download path",
-                ));
-            }
+        let gone = || catalog.gone(path).map(|gone| &gone.id);
+        match published.map(|version| &version.id).or_else(gone) {
+            Some(id) => authorize_bytes(&state, &headers, peer, &module_target(id)).await?,
+            None => authorize_unknown(&state, &headers, peer).await?,
         }
     }
-    let version = published.ok_or_else(invalid_link)?;
+    let version = published
+        .ok_or_else(|| ApiError::not_found("no published module has this download path"))?;
     check_file_checksum(&query, &version.record)?;
-    let permit = state.download_permit().await?;
-    let plan = || state.registry().plan_module(version, unix_now());
-    let subject = Subject {
-        kind: ArtifactKind::Module,
-        id: &version.id,
-        object_name: &version.object_name,
-    };
-    let transfer = Download {
+    let download = Download {
         state: &state,
-        subject,
+        subject: Subject {
+            kind: ArtifactKind::Module,
+            id: &version.id,
+            object_name: &version.object_name,
+        },
         record: &version.record,
-        permit,
+        attachment: None,
     };
-    transfer.answer(&method, &headers, plan, None).await
+    let plan = || state.registry().plan_module(version, unix_now());
+    download.answer(&method, &headers, plan).await
 }
 
 pub(crate) async fn package(
@@ -109,82 +90,92 @@ pub(crate) async fn package(
         _ => return Err(ApiError::bad_request("`os` and `arch` go together")),
     };
     let catalog = state.registry().catalog_full();
-    let is_authorized = if query.has_capability() {
-        false
+    let package = if query.has_capability() {
+        let (expires, text) = query.capability()?;
+        opened(&state, &catalog, &mut address, expires, text)?
     } else {
         authorize_bytes(&state, &headers, peer, &target(&address)).await?;
-        true
-    };
-    let found = version(&catalog, &address);
-    if address.platform.is_none() {
-        match &found {
-            Ok(version) => address.platform = Some(only_platform(version)?),
-            Err(error) if is_authorized => return Err(error.clone()),
-            Err(_) => return Err(invalid_link()),
+        let version = version(&catalog, &address)?;
+        if address.platform.is_none() {
+            address.platform = Some(only_platform(version)?);
+            // A policy may think otherwise of this platform than of the version as such.
+            authorize_bytes(&state, &headers, peer, &target(&address)).await?;
         }
-    }
-    let platform = address.platform()?.clone();
-    let mut releases = found
-        .as_ref()
-        .map(|version| version.releases.as_slice())
-        .unwrap_or_default()
-        .iter();
-    let package = if is_authorized {
-        let version = found.clone()?;
-        releases
-            .next()
+        let platform = address.platform()?;
+        version
+            .releases
+            .first()
             .and_then(|release| release.package(platform.os(), platform.arch()))
-            .ok_or_else(|| {
-                let (namespace, name, wanted) =
-                    (&address.namespace, &address.name, &version.version);
-                ApiError::not_found(format!(
-                    "provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"
-                ))
-            })?
-    } else {
-        let (expires, text) = query.capability()?;
-        let verify = |id: &ArtifactId, release: &str, sha256: &Sha256| {
-            let capability = Capability {
-                purpose: Purpose::Archive,
-                id,
-                release,
-                sha256,
-                expires,
-            };
-            state.options().artifact_keys.verify(&capability, text)
-        };
-        let opened = releases.find_map(|release| {
-            release
-                .package(platform.os(), platform.arch())
-                .filter(|package| verify(&package.id, &release.id, &package.record.sha256))
-        });
-        let Some(package) = opened else {
-            let key_digest = |id: &ArtifactId, release: &str| {
-                catalog_gone_digest(&catalog, &address)
-                    .is_some_and(|sha256| verify(id, release, &sha256))
-            };
-            return Err(refused(&state, &catalog, &address, expires, key_digest));
-        };
-        check_alive(expires)?;
-        package
+            .ok_or_else(|| no_package(&address, version, platform))?
     };
     check_file_checksum(&query, &package.record)?;
-    let permit = state.download_permit().await?;
-    let plan = || state.registry().plan_package(package, unix_now());
-    let subject = Subject {
-        kind: ArtifactKind::Provider,
-        id: &package.id,
-        object_name: &package.object_name,
-    };
-    let transfer = Download {
+    let download = Download {
         state: &state,
-        subject,
+        subject: Subject {
+            kind: ArtifactKind::Provider,
+            id: &package.id,
+            object_name: &package.object_name,
+        },
         record: &package.record,
-        permit,
+        attachment: Some(&package.file_name),
     };
-    transfer
-        .answer(&method, &headers, plan, Some(&package.file_name))
-        .await
+    let plan = || state.registry().plan_package(package, unix_now());
+    download.answer(&method, &headers, plan).await
+}
+
+/// The package that a capability opens.
+fn opened<'a>(
+    state: &ApiState,
+    catalog: &'a Catalog,
+    address: &mut Address,
+    expires: u64,
+    text: &str,
+) -> Result<&'a Package, ApiError> {
+    let found = version(catalog, address).ok();
+    if address.platform.is_none() {
+        // Which platforms there are is for holders of a grant to know.
+        let only = found.and_then(|version| only_platform(version).ok());
+        address.platform = Some(only.ok_or_else(invalid_link)?);
+    }
+    let platform = address.platform()?;
+    let verify = |id: &ArtifactId, release: &str, sha256: &Sha256| {
+        let capability = Capability {
+            purpose: Purpose::Archive,
+            id,
+            release,
+            sha256,
+            expires,
+        };
+        state.options().artifact_keys.verify(&capability, text)
+    };
+    let releases = found.map_or(&[][..], |version| version.releases.as_slice());
+    let package = releases.iter().find_map(|release| {
+        release
+            .package(platform.os(), platform.arch())
+            .filter(|package| verify(&package.id, &release.id, &package.record.sha256))
+    });
+    let Some(package) = package else {
+        let was_opened = |id: &ArtifactId, release: &str| {
+            catalog_gone_digest(catalog, address).is_some_and(|sha256| verify(id, release, &sha256))
+        };
+        return Err(refused(catalog, address, expires, was_opened));
+    };
+    check_alive(expires)?;
+    Ok(package)
+}
+
+/// No record tells whose these bytes would be, so no grant can be asked about: who may download
+/// this or that learns nothing about what is there.
+async fn authorize_unknown(
+    state: &ApiState,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Result<(), ApiError> {
+    if state.access().is_anonymous() || is_bare_link(state, headers) {
+        return Ok(());
+    }
+    Caller::verify(state, headers, peer).await?;
+    Err(ApiError::forbidden())
 }
 
 fn catalog_gone_digest(catalog: &Catalog, address: &Address) -> Option<Sha256> {
@@ -230,16 +221,8 @@ fn check_backend_path(state: &ApiState, path: &str) -> Result<(), ApiError> {
     else {
         return Ok(());
     };
-    let mut clean = std::path::PathBuf::new();
-    for part in std::path::Path::new(&directory).components() {
-        match part {
-            std::path::Component::ParentDir => {
-                clean.pop();
-            }
-            part => clean.push(part),
-        }
-    }
-    let is_inside = directory.is_empty() || clean.starts_with(&state.options().filesystem_root);
+    let root = without_dots(&state.options().filesystem_root);
+    let is_inside = directory.is_empty() || without_dots(Path::new(&directory)).starts_with(root);
     if state.access().is_anonymous() && !is_inside {
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
@@ -247,6 +230,20 @@ fn check_backend_path(state: &ApiState, path: &str) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+/// The path with every `..` resolved as text.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    clean
 }
 
 fn module_target(id: &ArtifactId) -> Target {
@@ -291,234 +288,5 @@ fn check_file_checksum(query: &ArtifactQuery, record: &ArtifactRecord) -> Result
             "`fileChecksum` is not the checksum of what is published; ask the registry for a new link",
         )),
         _ => Ok(()),
-    }
-}
-
-/// Whose bytes are downloaded.
-struct Subject<'a> {
-    kind: ArtifactKind,
-    id: &'a ArtifactId,
-    object_name: &'a str,
-}
-
-impl Subject<'_> {
-    fn damage(&self, kind: Kind) -> Option<Damage> {
-        matches!(kind, Kind::Corrupt | Kind::NotFound).then(|| Damage {
-            namespace: self.id.namespace.to_string(),
-            object_name: self.object_name.to_owned(),
-            is_missing: kind == Kind::NotFound,
-        })
-    }
-}
-
-/// One download that holds its permit.
-struct Download<'a> {
-    state: &'a ApiState,
-    subject: Subject<'a>,
-    record: &'a ArtifactRecord,
-    permit: OwnedSemaphorePermit,
-}
-
-impl Download<'_> {
-    async fn answer<F, P>(
-        self,
-        method: &Method,
-        headers: &HeaderMap,
-        plan: P,
-        attachment: Option<&str>,
-    ) -> Result<Response, ApiError>
-    where
-        F: Future<Output = Result<Arc<Transfer>, Arc<opendepot_actors::Error>>>,
-        P: FnOnce() -> F,
-    {
-        let record = self.record;
-        let etag = format!("\"{}\"", record.sha256);
-        if is_unmodified(headers, &etag) {
-            let mut response = StatusCode::NOT_MODIFIED.into_response();
-            insert(response.headers_mut(), header::ETAG, &etag);
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
-            return Ok(response);
-        }
-        // Range is defined for GET alone (RFC 9110 section 14.2).
-        let range = if method == Method::GET {
-            asked(headers, &etag, record.size)
-        } else {
-            Asked::Whole
-        };
-        let (status, start, end) = match range {
-            Asked::Whole => (StatusCode::OK, 0, record.size.saturating_sub(1)),
-            Asked::Part { start, end } => (StatusCode::PARTIAL_CONTENT, start, end),
-            Asked::Unsatisfiable => {
-                let error = ApiError::new(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    "the range is outside the body",
-                );
-                let mut response = error.into_response();
-                insert(
-                    response.headers_mut(),
-                    header::CONTENT_RANGE,
-                    &format!("bytes */{}", record.size),
-                );
-                return Ok(response);
-            }
-        };
-        let length = end - start + 1;
-        let mut response = if method == Method::HEAD {
-            Response::new(Body::empty())
-        } else {
-            let plan = plan()
-                .await
-                .map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
-            let expected = Expected {
-                size: record.size,
-                sha256: record.sha256,
-            };
-            let part = matches!(range, Asked::Part { .. }).then_some(ByteRange {
-                start,
-                end_inclusive: end,
-            });
-            let opened = self
-                .state
-                .options()
-                .stores
-                .open_body(&plan, expected, part)
-                .await;
-            let body = opened.map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
-            let watch = Watch {
-                state: self.state.clone(),
-                damage: self.subject.damage(Kind::Corrupt),
-            };
-            let kind = self.subject.kind.as_str();
-            Response::new(Body::new(PermittedBody {
-                body,
-                kind,
-                watch,
-                _permit: self.permit,
-            }))
-        };
-        *response.status_mut() = status;
-        let out = response.headers_mut();
-        insert(out, header::CONTENT_TYPE, &record.media_type);
-        insert(out, header::CONTENT_LENGTH, &length.to_string());
-        insert(out, header::ETAG, &etag);
-        out.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        out.insert(header::CACHE_CONTROL, HeaderValue::from_static(IMMUTABLE));
-        out.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        if let Some(name) = attachment {
-            insert(
-                out,
-                header::CONTENT_DISPOSITION,
-                &format!("attachment; filename=\"{name}\""),
-            );
-        }
-        if status == StatusCode::PARTIAL_CONTENT {
-            insert(
-                out,
-                header::CONTENT_RANGE,
-                &format!("bytes {start}-{end}/{}", record.size),
-            );
-        }
-        Ok(response)
-    }
-
-    fn refuse(&self, kind: Kind, message: &str) -> ApiError {
-        tracing::error!(
-            artifact.sha256 = %self.record.sha256,
-            artifact.key = %self.record.key,
-            error.kind = kind.label(),
-            "cannot serve {}: {message}", self.subject.id
-        );
-        if let Some(damage) = self.subject.damage(kind) {
-            self.state.report(damage);
-        }
-        // The client named a published artifact: whatever the store holds against us is not its fault.
-        ApiError::of_kind(match kind {
-            Kind::NotFound => Kind::Corrupt,
-            Kind::Denied | Kind::Unauthenticated => Kind::Unavailable,
-            Kind::Invalid | Kind::Conflict => Kind::Internal,
-            ours => ours,
-        })
-    }
-}
-
-fn is_unmodified(headers: &HeaderMap, etag: &str) -> bool {
-    headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            value
-                .split(',')
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-        })
-}
-
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-/// A body that keeps its download permit to its end, and counts what it sent.
-struct PermittedBody {
-    body: ArtifactBody,
-    kind: &'static str,
-    watch: Watch,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Whom to tell when the bytes turn out to be others.
-struct Watch {
-    state: ApiState,
-    damage: Option<Damage>,
-}
-
-impl http_body::Body for PermittedBody {
-    type Data = Bytes;
-    type Error = opendepot_transfer::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let kind = self.kind;
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    let counter = metrics::counter!(
-                        "opendepot_download_bytes_total", "kind" => kind, "backend" => "file", "mode" => "proxy"
-                    );
-                    counter.increment(data.len() as u64);
-                }
-            }
-            Poll::Ready(Some(Err(error))) => {
-                metrics::counter!("opendepot_download_aborted_total", "cause" => error.kind().label()).increment(1);
-                tracing::error!(
-                    error.kind = error.kind().label(),
-                    "download broken off: {error}"
-                );
-                if error.kind() == Kind::Corrupt
-                    && let Some(damage) = self.watch.damage.take()
-                {
-                    self.watch.state.report(damage);
-                }
-            }
-            _ => {}
-        }
-        polled
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
     }
 }

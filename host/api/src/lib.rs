@@ -11,6 +11,7 @@ mod access;
 pub mod admin;
 mod artifacts;
 mod connection;
+mod delivery;
 mod error;
 mod grammar;
 mod instrument;

@@ -104,6 +104,7 @@ pub(crate) async fn download(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    crate::routes::no_referrer(out);
     Ok(response)
 }
 

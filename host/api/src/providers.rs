@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use opendepot_actors::registry::{Catalog, ProviderVersion, ServedRelease, package_key};
-use opendepot_domain::{Action, ArtifactKind, Capability, Purpose, Target};
+use opendepot_domain::{Action, ArtifactKind, Capability, Platform, Purpose, Target};
 use std::sync::Arc;
 
 pub(crate) async fn versions(
@@ -52,19 +52,16 @@ pub(crate) async fn package(
         .ok_or_else(|| no_version(&address))?;
     let package = release
         .package(platform.os(), platform.arch())
-        .ok_or_else(|| {
-            let (namespace, name, wanted) = (&address.namespace, &address.name, &version.version);
-            ApiError::not_found(format!(
-                "provider `{namespace}/{name}` `{wanted}` has no package for `{platform}`"
-            ))
-        })?;
+        .ok_or_else(|| no_package(&address, version, platform))?;
     let body = package.document(
         version,
         release,
         state.registry().render_context(),
         unix_now(),
     );
-    Ok(crate::routes::private_json(body))
+    let mut response = crate::routes::private_json(body);
+    crate::routes::no_referrer(response.headers_mut());
+    Ok(response)
 }
 
 pub(crate) async fn sums(
@@ -83,7 +80,7 @@ pub(crate) async fn sums(
         Purpose::Sums,
     )
     .await?;
-    Ok(immutable(release, "text/plain; charset=utf-8"))
+    Ok(release_text(release, "text/plain; charset=utf-8"))
 }
 
 pub(crate) async fn signature(
@@ -102,7 +99,7 @@ pub(crate) async fn signature(
         Purpose::Signature,
     )
     .await?;
-    Ok(immutable(release, "application/octet-stream"))
+    Ok(release_text(release, "application/octet-stream"))
 }
 
 /// SHA256SUMS or its signature, under a capability for one release or a credential.
@@ -132,7 +129,7 @@ async fn release_bytes(
         return release
             .package(platform.os(), platform.arch())
             .map(|_| pick(release))
-            .ok_or_else(|| no_version(address));
+            .ok_or_else(|| no_package(address, version, platform));
     }
     let (expires, text) = query.capability()?;
     let catalog = state.registry().catalog();
@@ -160,18 +157,16 @@ async fn release_bytes(
             }
         }
     }
-    Err(refused(state, &catalog, address, expires, verify))
+    Err(refused(&catalog, address, expires, verify))
 }
 
 /// 410 for a valid capability whose artifact went away lately, else 403.
 pub(crate) fn refused(
-    state: &ApiState,
     catalog: &Catalog,
     address: &Address,
     expires: u64,
     verify: impl Fn(&opendepot_domain::ArtifactId, &str) -> bool,
 ) -> ApiError {
-    let _ = state;
     let (Ok(version), Ok(platform)) = (address.version(), address.platform()) else {
         return invalid_link();
     };
@@ -217,14 +212,19 @@ pub(crate) async fn authorize_bytes(
     peer: std::net::IpAddr,
     target: &Target,
 ) -> Result<(), ApiError> {
-    if state.options().allow_unsigned && !headers.contains_key(header::AUTHORIZATION) {
+    if is_bare_link(state, headers) {
         return Ok(());
     }
     let caller = Caller::verify(state, headers, peer).await?;
     caller.check(&[Action::Download], target).await
 }
 
-fn immutable(body: Bytes, content_type: &'static str) -> Response {
+/// A link of the original without a credential, where the operator lets those in.
+pub(crate) fn is_bare_link(state: &ApiState, headers: &HeaderMap) -> bool {
+    state.options().allow_unsigned && !headers.contains_key(header::AUTHORIZATION)
+}
+
+fn release_text(body: Bytes, content_type: &'static str) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -278,5 +278,16 @@ fn no_version(address: &Address) -> ApiError {
     let (namespace, name) = (&address.namespace, &address.name);
     ApiError::not_found(format!(
         "provider `{namespace}/{name}` has no published version `{version}`"
+    ))
+}
+
+pub(crate) fn no_package(
+    address: &Address,
+    version: &ProviderVersion,
+    platform: &Platform,
+) -> ApiError {
+    let (namespace, name, version) = (&address.namespace, &address.name, &version.version);
+    ApiError::not_found(format!(
+        "provider `{namespace}/{name}` `{version}` has no package for `{platform}`"
     ))
 }

@@ -117,12 +117,7 @@ pub fn router(state: ApiState) -> Router {
     }
     router
         .fallback(|| async { ApiError::not_found("there is nothing at this path") })
-        .method_not_allowed_fallback(|| async {
-            ApiError::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "only GET and HEAD are answered here",
-            )
-        })
+        .method_not_allowed_fallback(async || method_not_allowed())
         .layer(axum::middleware::from_fn_with_state(state.clone(), guard))
         .layer(axum::middleware::from_fn_with_state(
             state.clone(),
@@ -131,35 +126,44 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// Refuses before routing-dependent work: an overlong target, and what default anonymity does
-/// not cover. Discovery passes (contract.md 2).
+/// Refuses before anything else: what is too large, and what does not name this registry's host.
+/// Discovery asks for no host (contract.md 2).
 async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    let uri = request.uri();
-    let length = uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    if length > state.options().limits.uri_bytes {
-        return ApiError::new(StatusCode::URI_TOO_LONG, "the request target is too long")
-            .into_response();
+    match refusal(&state, &request) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     }
-    if request.method() == http::Method::CONNECT {
-        let error = ApiError::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD are answered here",
-        );
-        let mut response = error.into_response();
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
-        return response;
-    }
-    if uri.path() != DISCOVERY_PATH {
-        let authority = uri.authority().map(http::uri::Authority::as_str);
-        if let Err(error) = state.access().check_local(request.headers(), authority) {
-            return error.into_response();
-        }
-    }
-    next.run(request).await
+}
+
+fn refusal(state: &ApiState, request: &Request) -> Option<Response> {
+    let limits = &state.options().limits;
+    let (uri, headers) = (request.uri(), request.headers());
+    let target = uri.path_and_query();
+    let error = if target.is_some_and(|target| target.as_str().len() > limits.uri_bytes) {
+        ApiError::new(StatusCode::URI_TOO_LONG, "the request target is too long")
+    } else if headers.len() > limits.num_headers {
+        // Over HTTP/1 the parser has counted already.
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        ApiError::new(status, "there are too many header fields")
+    } else if request.method() == http::Method::CONNECT {
+        return Some(method_not_allowed());
+    } else if uri.path() != DISCOVERY_PATH {
+        state.access().check_host(request).err()?
+    } else {
+        return None;
+    };
+    Some(error.into_response())
+}
+
+fn method_not_allowed() -> Response {
+    let error = ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "only GET and HEAD are answered here",
+    );
+    let mut response = error.into_response();
+    let allowed = HeaderValue::from_static("GET,HEAD");
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
 }
 
 const DISCOVERY_PATH: &str = "/.well-known/terraform.json";
@@ -262,6 +266,14 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
             .and_then(|weight| weight.trim().parse::<f32>().ok());
         name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
     })
+}
+
+/// An answer with capabilities in it: no page may send it on as a referrer (T18).
+pub(crate) fn no_referrer(headers: &mut HeaderMap) {
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
 }
 
 /// An answer that no shared cache may keep (T58).

@@ -158,6 +158,25 @@ fn conditions_go_by_the_digest() {
                 "{condition}"
             );
         }
+        let lines = [("if-none-match", "\"other\""), ("if-none-match", &etag)];
+        let answer = world.send(Method::GET, NETWORK, &lines).await;
+        assert_eq!(answer.code(), 304, "in the second line");
+        // RFC 9110 section 13.1.1: compared strongly, and before everything else.
+        for (condition, code) in [
+            (&*etag, 304),
+            (&list, 304),
+            ("*", 304),
+            (&weak, 412),
+            ("\"other\"", 412),
+            ("", 412),
+        ] {
+            let headers = [("if-match", condition), ("if-none-match", &etag)];
+            let answer = world.send(Method::GET, NETWORK, &headers).await;
+            assert_eq!(answer.code(), code, "{condition}");
+            if code == 412 {
+                answer.assert_error(412, condition);
+            }
+        }
         // A condition is no way around the checks.
         let world = Setup::new(Mode::Token).start(&pool).await;
         let answer = world
@@ -299,6 +318,7 @@ fn downloads_wait_for_a_permit_and_metadata_is_shed_at_once() {
         let body = {
             use tower::ServiceExt as _;
             let mut request = http::Request::get(NETWORK)
+                .header("host", "localhost")
                 .body(axum::body::Body::empty())
                 .unwrap();
             let peer = opendepot_api::routes::Peer("127.0.0.1".parse().unwrap());

@@ -410,5 +410,77 @@ fn bare_links_are_served_to_anybody_only_where_the_operator_says_so() {
                 world.get(&bad).await.assert_error(403, &bad);
             }
         }
+        for missing in [
+            NETWORK.replace("1.1.0", "9.9.9"),
+            WIDGET.replace("1.2.0", "9.9.9"),
+        ] {
+            world.get(&missing).await.assert_error(404, &missing);
+        }
+    });
+}
+
+#[test]
+fn a_link_without_a_valid_signature_is_told_nothing_of_what_there_is() {
+    run(async |pool| {
+        for mode in [Mode::Token, Mode::Anonymous] {
+            let world = Setup::new(mode).start(&pool).await;
+            let base = "/opendepot/providers/v1/download/team/widget";
+            let valid = world.widget_query(Purpose::Archive);
+            for query in ["expires=1&signature=x", "signature=x", "expires=1", &valid] {
+                let existing = world.get(&format!("{base}/1.2.0?{query}")).await;
+                let missing = world.get(&format!("{base}/9.9.9?{query}")).await;
+                existing.assert_error(403, query);
+                missing.assert_error(403, query);
+                assert_eq!(
+                    existing.json()["errors"],
+                    missing.json()["errors"],
+                    "{query}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn the_only_platform_is_asked_about_as_well() {
+    run(async |pool| {
+        for (denied, code) in [("darwin", 200), ("linux", 403)] {
+            let setup =
+                Setup::new(Mode::Token).policy(move |_, _, target| match &target.platform {
+                    Some(platform) if platform.os() == denied => Decision::Deny(String::new()),
+                    _ => Decision::Allow,
+                });
+            let world = setup.start(&pool).await;
+            let answer = world
+                .get_as_reader("/opendepot/providers/v1/download/team/widget/1.3.0")
+                .await;
+            assert_eq!(answer.code(), code, "without {denied}");
+        }
+    });
+}
+
+#[test]
+fn what_was_published_until_lately_is_404_for_who_might_have_it() {
+    run(async |pool| {
+        let setup = Setup::new(Mode::Token).policy(|subject, _, _| {
+            if subject.name == "reader" {
+                Decision::Allow
+            } else {
+                Decision::Abstain
+            }
+        });
+        let world = setup.start(&pool).await;
+        let unpublish = |facts: &mut opendepot_actors::registry::Snapshot| {
+            facts
+                .versions
+                .retain(|version| version.id.name.as_str() != "network");
+        };
+        assert_eq!(world.get_as_reader(NETWORK).await.code(), 200);
+        world.change(unpublish).await;
+        world.get_as_reader(NETWORK).await.assert_error(404, "gone");
+        world.get(NETWORK).await.assert_error(401, "gone");
+        let world = Setup::new(Mode::Token).start(&pool).await;
+        world.change(unpublish).await;
+        world.get_as_reader(NETWORK).await.assert_error(403, "gone");
     });
 }

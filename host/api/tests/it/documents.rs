@@ -112,6 +112,11 @@ fn nothing_authorised_may_be_kept_by_a_shared_cache() {
                 "{target}"
             );
             assert!(answer.headers.get("set-cookie").is_none(), "{target}");
+            // T18: capabilities go to nobody else by a referrer.
+            if target.contains("/download") {
+                let policy = answer.header("referrer-policy");
+                assert_eq!(policy, "no-referrer", "{target}");
+            }
         }
     });
 }

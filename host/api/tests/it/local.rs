@@ -1,7 +1,8 @@
 //! Default anonymity covers requests made directly to this machine, and nothing else.
 
 use crate::support::{Mode, NETWORK, Setup, run};
-use http::Method;
+use axum::body::Body;
+use http::{Method, Request};
 
 const DISCOVERY: &str = "/.well-known/terraform.json";
 
@@ -40,6 +41,7 @@ fn foreign_names_and_proxies_are_refused_with_the_remedy_and_discovery_passes() 
             &[local, ("x-forwarded-host", "registry.example")],
             &[local, ("x-forwarded-proto", "https")],
             &[local, ("x-forwarded-prefix", "/x")],
+            &[local, ("x-forwarded", "for=10.0.0.7")],
             &[local, ("x-real-ip", "10.0.0.7")],
             &[local, ("forwarded", "for=10.0.0.7")],
             &[local, ("via", "1.1 proxy")],
@@ -68,17 +70,49 @@ fn foreign_names_and_proxies_are_refused_with_the_remedy_and_discovery_passes() 
 fn what_is_no_host_at_all_is_bad_grammar() {
     run(async |pool| {
         let world = Setup::new(Mode::LocalOnly).start(&pool).await;
-        for headers in [
-            &[][..],
-            &[("host", "")],
-            &[("host", "a b")],
-            &[("host", "user@localhost")],
-        ] {
-            let answer = world.send(Method::GET, NETWORK, headers).await;
-            answer.assert_error(400, &format!("{headers:?}"));
-            let answer = world.send(Method::GET, DISCOVERY, headers).await;
-            assert_eq!(answer.code(), 200, "{headers:?}");
+        for host in [None, Some(""), Some("a b"), Some("user@localhost")] {
+            let answer = world.send_exactly(to(host.as_slice(), NETWORK)).await;
+            answer.assert_error(400, &format!("{host:?}"));
+            let answer = world.send_exactly(to(host.as_slice(), DISCOVERY)).await;
+            assert_eq!(answer.code(), 200, "{host:?}");
         }
+    });
+}
+
+fn to(hosts: &[&str], target: &str) -> Request<Body> {
+    let mut request = Request::get(target);
+    for host in hosts {
+        request = request.header("host", *host);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+#[test]
+fn other_modes_want_one_host_of_whatever_name() {
+    run(async |pool| {
+        let world = Setup::new(Mode::Anonymous).start(&pool).await;
+        let absolute = format!("http://depot.example{NETWORK}");
+        for (hosts, target, code) in [
+            (&["depot.example"][..], NETWORK, 200),
+            (&["depot.example"], &absolute, 200),
+            (&[], &absolute, 200),
+            (&[], NETWORK, 400),
+            (&[""], NETWORK, 400),
+            (&["a b"], NETWORK, 400),
+            (&["user@depot.example"], NETWORK, 400),
+            (&["depot.example", "depot.example"], NETWORK, 400),
+            (&["depot.example", "other.example"], NETWORK, 400),
+            (&["depot.example", "other.example"], &absolute, 400),
+        ] {
+            let answer = world.send_exactly(to(hosts, target)).await;
+            assert_eq!(answer.code(), code, "{hosts:?} {target}");
+            let answer = world.send_exactly(to(hosts, DISCOVERY)).await;
+            assert_eq!(answer.code(), 200, "discovery for {hosts:?}");
+        }
+        // Clients of HTTP/1.0 have no need to name one.
+        let mut request = to(&[], NETWORK);
+        *request.version_mut() = http::Version::HTTP_10;
+        assert_eq!(world.send_exactly(request).await.code(), 200);
     });
 }
 

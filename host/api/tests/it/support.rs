@@ -234,7 +234,7 @@ impl Answer {
 }
 
 impl World {
-    /// Sends one request.
+    /// Sends one request; without a `host` of its own it is for this machine.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -242,10 +242,18 @@ impl World {
         headers: &[(&str, &str)],
     ) -> Answer {
         let mut request = Request::builder().method(method).uri(target);
+        if headers.iter().all(|(name, _)| *name != "host") {
+            request = request.header("host", "127.0.0.1:8080");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(axum::body::Body::empty()).unwrap();
+        self.send_exactly(request.body(axum::body::Body::empty()).unwrap())
+            .await
+    }
+
+    /// Sends one request as it is.
+    pub(crate) async fn send_exactly(&self, mut request: Request<axum::body::Body>) -> Answer {
         request
             .extensions_mut()
             .insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
