@@ -4,6 +4,10 @@
 //! process-wide from 1; the environment variable `OPENDEPOT_FAULT_TRACE` names a file to which
 //! each point's name is appended, and `OPENDEPOT_KILL_AT` the number of the point at which the
 //! process kills itself with SIGKILL, so that no destructor and no flush runs.
+//!
+//! `OPENDEPOT_PANIC_DIR` names a folder in which a test asks for panics (C11): a point that finds
+//! a file of its name there removes it and panics. [`panic_point`] is such a place without a
+//! number, for steps that happen as often as they like.
 
 /// Marks a step whose completion a crash test may be the last thing to see.
 #[cfg(not(feature = "fault-injection"))]
@@ -14,6 +18,18 @@ pub const fn point(_name: &'static str) {}
 #[cfg(feature = "fault-injection")]
 pub fn point(name: &'static str) {
     injected::point(name);
+    injected::panic_point(name);
+}
+
+/// Marks a place at which a test may ask for a panic.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub const fn panic_point(_name: &'static str) {}
+
+/// Marks a place at which a test may ask for a panic.
+#[cfg(feature = "fault-injection")]
+pub fn panic_point(name: &'static str) {
+    injected::panic_point(name);
 }
 
 #[cfg(feature = "fault-injection")]
@@ -27,6 +43,7 @@ mod injected {
     struct Plan {
         kill_at: Option<u64>,
         trace: Option<PathBuf>,
+        panics: Option<PathBuf>,
     }
 
     static PLAN: OnceLock<Plan> = OnceLock::new();
@@ -42,6 +59,7 @@ mod injected {
                     .ok()
             }),
             trace: std::env::var_os("OPENDEPOT_FAULT_TRACE").map(PathBuf::from),
+            panics: std::env::var_os("OPENDEPOT_PANIC_DIR").map(PathBuf::from),
         })
     }
 
@@ -67,6 +85,16 @@ mod injected {
             if let Err(error) = killed {
                 tracing::error!("cannot kill this process at `{name}`: {error}");
             }
+        }
+    }
+
+    #[expect(clippy::panic, reason = "what a test asks for")]
+    pub(super) fn panic_point(name: &'static str) {
+        let Some(folder) = &plan().panics else {
+            return;
+        };
+        if std::fs::remove_file(folder.join(name)).is_ok() {
+            panic!("a test asked for a panic at `{name}`");
         }
     }
 }
