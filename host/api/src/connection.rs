@@ -6,6 +6,7 @@
 //! in pieces of one window's bytes, and each has to be taken within one window.
 
 use crate::limits::Limits;
+use crate::metric;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +24,8 @@ pub(crate) struct InFlight {
     num_begun: AtomicUsize,
     /// An HTTP/2 connection: its frames are no request heads.
     is_h2: AtomicBool,
+    /// It ends because its client did not take what it had asked for.
+    is_too_slow: AtomicBool,
     /// Whoever reads the connection: hyper does not look again by itself when a request ends.
     reader: Mutex<Option<Waker>>,
     /// HTTP/2 frames that their client has not yet made room for, by when it has to. At most
@@ -61,6 +64,12 @@ impl InFlight {
         self.stalls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends the connection; what is being sent over it counts as broken off by the client's pace.
+    fn too_slow(&self) -> io::Error {
+        self.is_too_slow.store(true, Ordering::Relaxed);
+        io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")
+    }
+
     fn earliest_stall(&self) -> Option<Instant> {
         self.stalls().iter().map(|(_, deadline)| *deadline).min()
     }
@@ -75,6 +84,11 @@ pub(crate) struct InFlightGuard {
 }
 
 impl InFlightGuard {
+    /// Whether the connection ends because its client was too slow.
+    pub(crate) fn is_too_slow(&self) -> bool {
+        self.in_flight.is_too_slow.load(Ordering::Relaxed)
+    }
+
     /// A frame went out that the client has to take within `window`.
     pub(crate) fn hand_out(&mut self, window: Duration) {
         self.is_handed_out = true;
@@ -169,7 +183,7 @@ impl<S> Clocked<S> {
             .reading
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         ready!(timer.as_mut().poll(context));
-        metrics::counter!("opendepot_http_server_rejected_total", "reason" => "slow").increment(1);
+        metric::slow().increment(1);
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "no request in time",
@@ -209,7 +223,7 @@ impl<S> Clocked<S> {
             return Poll::Pending;
         };
         ready!(timer.as_mut().poll(context));
-        Poll::Ready(Err(too_slow()))
+        Poll::Ready(Err(self.in_flight.too_slow()))
     }
 
     /// A request that began since the last look ended its head.
@@ -255,7 +269,7 @@ impl<S> Clocked<S> {
         }
         while writing.timer.as_mut().poll(context).is_ready() {
             if writing.num_written < bytes_per_window {
-                return Poll::Ready(Err(too_slow()));
+                return Poll::Ready(Err(self.in_flight.too_slow()));
             }
             let now = Instant::now();
             writing.num_written = 0;
@@ -278,11 +292,6 @@ impl<S> Clocked<S> {
             }
         }
     }
-}
-
-fn too_slow() -> io::Error {
-    metrics::counter!("opendepot_download_aborted_total", "cause" => "slow").increment(1);
-    io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {

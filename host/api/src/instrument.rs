@@ -1,5 +1,6 @@
 //! Request ids, the one log line a request, and the HTTP metrics.
 
+use crate::metric::RouteLabel;
 use crate::state::ApiState;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -45,29 +46,26 @@ pub(crate) async fn layer(State(state): State<ApiState>, request: Request, next:
     let started = Instant::now();
     let id = next_request_id();
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
+    let route = RouteLabel::of(request.extensions().get::<MatchedPath>());
     let trace = trace_id(&request).map(str::to_owned);
-    let active = state.active_requests();
 
     let mut response = REQUEST_ID
         .scope(RefCell::new(id.clone()), next.run(request))
         .await;
-    drop(active);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let code = response.status().as_u16();
-    state.record(&route, &method, code, started.elapsed());
+    state
+        .metrics()
+        .answered(route, &method, code, started.elapsed());
+    let route = route.as_str();
     tracing::info!(
         target: "opendepot::request",
         request_id = %id,
         trace_id = trace.as_deref(),
         http.method = %method,
-        http.route = %route,
+        http.route = route,
         http.status = code,
         http.duration_us = started.elapsed().as_micros() as u64,
         "{method} {route} {code}"

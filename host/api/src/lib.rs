@@ -16,6 +16,7 @@ mod error;
 mod grammar;
 mod instrument;
 mod limits;
+mod metric;
 mod modules;
 mod providers;
 mod range;

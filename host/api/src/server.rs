@@ -3,6 +3,7 @@
 
 use crate::connection::{Clocked, InFlight, InFlightGuard};
 use crate::limits::Limits;
+use crate::metric::{self, Held};
 use crate::routes::Peer;
 use axum::Router;
 use axum::body::Body;
@@ -77,20 +78,18 @@ impl Server {
             let (acceptor, watcher) = (acceptor.clone(), graceful.watcher());
             tokio::spawn(async move {
                 let _permit = permit;
-                metrics::gauge!("opendepot_http_server_connections", "state" => "open")
-                    .increment(1.0);
                 match acceptor {
                     None => serve(stream, peer, router, &builder, &limits, watcher).await,
                     Some(acceptor) => {
-                        if let Ok(Ok(stream)) =
-                            tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await
-                        {
+                        let shaking = Held::connection("handshake");
+                        let accepted =
+                            tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                        drop(shaking);
+                        if let Ok(Ok(stream)) = accepted {
                             serve(stream, peer, router, &builder, &limits, watcher).await;
                         }
                     }
                 }
-                metrics::gauge!("opendepot_http_server_connections", "state" => "open")
-                    .decrement(1.0);
             });
         }
         drop(listener);
@@ -154,6 +153,7 @@ async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let _open = Held::connection("open");
     let in_flight = Arc::new(InFlight::default());
     let io = TokioIo::new(Clocked::new(stream, Arc::clone(&in_flight), limits));
     let peer = Peer(peer.ip().to_canonical());
@@ -175,10 +175,13 @@ async fn serve<S>(
                 .oneshot(request)
                 .await
                 .unwrap_or_else(|never: Infallible| match never {});
+            let is_download = response.extensions().get::<IsDownload>().is_some();
             Ok::<_, Infallible>(response.map(|body| Guarded {
                 body,
                 pace,
                 rest: Bytes::new(),
+                is_download,
+                is_over: false,
                 guard,
             }))
         }
@@ -186,6 +189,9 @@ async fn serve<S>(
     // What the parser refuses is answered by hyper, bodiless; the connection then ends.
     let connection = builder.serve_connection(io, service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            metric::unparsed(error);
+        }
         tracing::debug!("connection ended: {error}");
     }
 }
@@ -207,7 +213,29 @@ struct Guarded {
     pace: Option<Pace>,
     /// What is left of a frame that was cut into pieces.
     rest: Bytes,
+    is_download: bool,
+    /// Whether it said its last, or why it breaks off.
+    is_over: bool,
     guard: InFlightGuard,
+}
+
+/// Marks a response whose body is an artifact's bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct IsDownload;
+
+impl Drop for Guarded {
+    /// Counts what the client did not take to its end.
+    fn drop(&mut self) {
+        if self.is_over || http_body::Body::size_hint(self).exact() == Some(0) {
+            return;
+        }
+        match (self.is_download, self.guard.is_too_slow()) {
+            (true, true) => metric::aborted("slow").increment(1),
+            (true, false) => metric::aborted("client").increment(1),
+            (false, true) => metric::slow().increment(1),
+            (false, false) => {}
+        }
+    }
 }
 
 impl Guarded {
@@ -228,14 +256,18 @@ impl http_body::Body for Guarded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(pace) = self.pace else {
-            return Pin::new(&mut self.body).poll_frame(context);
+            let polled = Pin::new(&mut self.body).poll_frame(context);
+            self.is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
+            return polled;
         };
         self.guard.take_back();
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
             return Poll::Ready(Some(Ok(self.piece(rest, pace))));
         }
-        Pin::new(&mut self.body).poll_frame(context).map(|next| {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
+        polled.map(|next| {
             next.map(|frame| match frame.map(Frame::into_data) {
                 Ok(Ok(data)) => Ok(self.piece(data, pace)),
                 Ok(Err(other)) => Ok(other),

@@ -3,11 +3,12 @@
 use crate::access::Access;
 use crate::error::ApiError;
 use crate::limits::Limits;
+use crate::metric::Edge;
 use opendepot_actors::RegistryHandle;
 use opendepot_identity::ArtifactKeys;
 use opendepot_transfer::Stores;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -49,7 +50,7 @@ struct Inner {
     options: StateOptions,
     downloads: Arc<Semaphore>,
     metadata: Arc<Semaphore>,
-    active: AtomicI64,
+    metrics: Edge,
     draining: AtomicBool,
     damage: OnceLock<mpsc::Sender<Damage>>,
 }
@@ -71,13 +72,13 @@ impl ApiState {
     pub fn new(options: StateOptions) -> Self {
         let downloads = Arc::new(Semaphore::new(options.limits.num_downloads));
         let metadata = Arc::new(Semaphore::new(options.limits.num_metadata));
-        let (active, draining) = (AtomicI64::new(0), AtomicBool::new(false));
+        let draining = AtomicBool::new(false);
         let damage = OnceLock::new();
         Self(Arc::new(Inner {
             options,
             downloads,
             metadata,
-            active,
+            metrics: Edge::new(),
             draining,
             damage,
         }))
@@ -128,10 +129,18 @@ impl ApiState {
             .saturating_sub(self.0.downloads.available_permits())
     }
 
-    /// Requests in flight at this moment.
+    /// Metadata requests that hold a permit at this moment.
     #[must_use]
-    pub fn num_active_requests(&self) -> i64 {
-        self.0.active.load(Ordering::Relaxed)
+    pub fn num_active_metadata(&self) -> usize {
+        self.0
+            .options
+            .limits
+            .num_metadata
+            .saturating_sub(self.0.metadata.available_permits())
+    }
+
+    pub(crate) fn metrics(&self) -> &Edge {
+        &self.0.metrics
     }
 
     /// A metadata permit, or 503 at once.
@@ -139,8 +148,7 @@ impl ApiState {
         Arc::clone(&self.0.metadata)
             .try_acquire_owned()
             .map_err(|_| {
-                metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload")
-                    .increment(1);
+                self.0.metrics.shed();
                 ApiError::unavailable("too many requests at this moment, try again", 1)
             })
     }
@@ -151,37 +159,9 @@ impl ApiState {
         let permit =
             tokio::time::timeout(wait, Arc::clone(&self.0.downloads).acquire_owned()).await;
         permit.ok().and_then(Result::ok).ok_or_else(|| {
-            metrics::counter!("opendepot_http_server_rejected_total", "reason" => "overload")
-                .increment(1);
+            self.0.metrics.shed();
             ApiError::unavailable("too many downloads at this moment, try again", 5)
         })
     }
 
-    pub(crate) fn active_requests(&self) -> ActiveRequest {
-        self.0.active.fetch_add(1, Ordering::Relaxed);
-        ActiveRequest(self.clone())
-    }
-
-    pub(crate) fn record(&self, route: &str, method: &http::Method, code: u16, elapsed: Duration) {
-        // Methods are an open set on the wire and a closed one as a label.
-        let method = match *method {
-            http::Method::GET => "GET",
-            http::Method::HEAD => "HEAD",
-            _ => "OTHER",
-        };
-        metrics::histogram!(
-            "opendepot_http_server_request_duration_seconds",
-            "route" => route.to_owned(), "method" => method, "code" => code.to_string()
-        )
-        .record(elapsed.as_secs_f64());
-    }
-}
-
-/// Counts itself off when it is dropped.
-pub(crate) struct ActiveRequest(ApiState);
-
-impl Drop for ActiveRequest {
-    fn drop(&mut self) {
-        self.0.0.active.fetch_sub(1, Ordering::Relaxed);
-    }
 }

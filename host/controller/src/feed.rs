@@ -1,8 +1,10 @@
 //! The feed of the registry: watches Modules, Providers and Versions, and keeps what serving
 //! needs of each, checked against its seal. The registry actor pulls snapshots from it.
 
+use crate::census::Census;
 use crate::claims::{self, Claims, Place};
 use crate::index::{Index, Summary};
+use crate::metric;
 use crate::seal;
 use crate::version::intent;
 use base64::Engine as _;
@@ -61,6 +63,7 @@ struct Inner {
     summaries: RwLock<HashMap<String, Arc<Summary>>>,
     index: Index,
     claims: Claims,
+    census: Census,
     owners: Owners,
     /// Told whenever an initial list is complete.
     progress: Notify,
@@ -94,6 +97,7 @@ impl Feed {
             summaries: RwLock::default(),
             index: Index::default(),
             claims: Claims::default(),
+            census: Census::default(),
             owners: Owners {
                 sender,
                 receiver: Mutex::new(Some(receiver)),
@@ -112,9 +116,16 @@ impl Feed {
         self.0.claims.other_holder(place, object)
     }
 
+    /// Sets the gauges of what stands where, for a scrape.
+    pub fn show(&self) {
+        let now = i64::try_from(crate::context::unix_now()).unwrap_or(i64::MAX);
+        self.0.census.show(now);
+    }
+
     /// What a Version holds, when its status is ours.
     fn claim(&self, object: &Version) {
         let is_sealed = seal::check(&self.0.keys, object) != SealState::Invalid;
+        self.0.census.note(&key(object), object, is_sealed);
         let places = if is_sealed {
             claims::places(object)
         } else {
@@ -162,16 +173,16 @@ impl Feed {
             &inner.modules,
             module,
             &registry,
-            &inner.progress,
-            "module",
+            inner,
+            ArtifactKind::Module,
         );
         let providers = watch_kind(
             api::<Provider>(&client, namespace),
             &inner.providers,
             provider,
             &registry,
-            &inner.progress,
-            "provider",
+            inner,
+            ArtifactKind::Provider,
         );
         let versions = self.watch_versions(api::<Version>(&client, namespace), &registry);
         tokio::select! {
@@ -216,6 +227,7 @@ impl Feed {
                 }
                 Ok(Some(Event::InitDone)) => {
                     inner.claims.retain(|object| seen.contains(object));
+                    inner.census.retain(&seen);
                     seen = HashSet::new();
                     let gone: Vec<String> = inner
                         .summaries
@@ -246,6 +258,7 @@ impl Feed {
                 }
                 Ok(Some(Event::Delete(object))) => {
                     inner.claims.set(&key(&object), Vec::new());
+                    inner.census.forget(&key(&object));
                     self.note(key(&object), None).await;
                     inner
                         .versions
@@ -290,8 +303,7 @@ impl Feed {
 }
 
 fn watch_failed(kind: &'static str, error: &watcher::Error) {
-    metrics::counter!("opendepot_watch_restarts_total", "kind" => kind, "reason" => "error")
-        .increment(1);
+    metric::watch_restarted(kind, error);
     tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
 }
 
@@ -330,8 +342,8 @@ async fn watch_kind<K, R, F>(
     shelf: &Shelf<R>,
     convert: F,
     registry: &RegistryHandle,
-    progress: &Notify,
-    kind: &'static str,
+    inner: &Inner,
+    kind: ArtifactKind,
 ) where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     R: PartialEq,
@@ -344,27 +356,31 @@ async fn watch_kind<K, R, F>(
         let has_changed = match events.try_next().await {
             Ok(Some(Event::Init)) => {
                 fresh.clear();
+                inner.census.clear_owners(kind);
                 false
             }
             Ok(Some(Event::InitApply(object))) => {
+                inner.census.note_owner(kind, &object, true);
                 keep(&mut fresh, &object, &convert, Some(&shelf.entries.read()));
                 false
             }
             Ok(Some(Event::InitDone)) => {
                 *shelf.entries.write() = std::mem::take(&mut fresh);
                 shelf.is_synced.store(true, Ordering::Release);
-                progress.notify_one();
+                inner.progress.notify_one();
                 true
             }
             Ok(Some(Event::Apply(object))) => {
+                inner.census.note_owner(kind, &object, true);
                 keep(&mut shelf.entries.write(), &object, &convert, None)
             }
             Ok(Some(Event::Delete(object))) => {
+                inner.census.note_owner(kind, &object, false);
                 shelf.entries.write().remove(&key(&object)).is_some()
             }
             Ok(None) => return,
             Err(error) => {
-                watch_failed(kind, &error);
+                watch_failed(kind.as_str(), &error);
                 false
             }
         };

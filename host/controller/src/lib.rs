@@ -8,12 +8,14 @@
 //! it would change.
 
 mod backoff;
+mod census;
 mod claims;
 mod context;
 pub mod damage;
 mod error;
 mod feed;
 mod index;
+mod metric;
 mod module;
 mod owned;
 mod provider;

@@ -231,12 +231,12 @@ fn sign(
     let signer = context.options.signer.as_ref().map_err(Clone::clone)?;
     let now = unix_now();
     opendepot_transfer::fault::point("release.sign");
+    let started = Instant::now();
     let signature = signer
         .sign(text.as_bytes(), now)
         .map_err(|error| error.to_string());
     opendepot_transfer::fault::point("release.sign.done");
-    let outcome = if signature.is_ok() { "ok" } else { "failed" };
-    metrics::counter!("opendepot_sign_operations_total", "result" => outcome).increment(1);
+    crate::metric::signed(signature.is_ok(), started);
     let release = opendepot_domain::Release {
         id: id.to_owned(),
         files,

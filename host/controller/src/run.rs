@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::feed::Owner;
+use crate::metric::{Meter, is_no_failure};
 use crate::watched::Watched;
 use crate::{module, provider, version};
 use futures::future::BoxFuture;
@@ -143,10 +144,13 @@ where
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let reconcile = Arc::new(reconcile);
+    let meter = Meter::of(name);
+    let errors = meter.clone();
     let guarded = move |watched: Arc<Watched<K>>, context: Arc<Context>| {
-        let reconcile = Arc::clone(&reconcile);
+        let (reconcile, meter) = (Arc::clone(&reconcile), meter.clone());
         async move {
             let started = Instant::now();
+            let _working = meter.begin();
             let key = object_key(name, watched.as_ref());
             let turn = async {
                 let api: Api<K> = context.api(&watched.namespace().unwrap_or_default());
@@ -171,29 +175,21 @@ where
             // A panic in one reconcile must cost that object its turn, not the kind (C11).
             let outcome = AssertUnwindSafe(turn).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| {
-                metrics::counter!("opendepot_controller_reconcile_panics_total", "controller" => name).increment(1);
+                meter.panicked();
                 Err(Error::Panicked)
             });
-            let label = match &outcome {
-                Ok(_) => "success",
-                Err(error) => error.kind().label(),
-            };
-            metrics::counter!("opendepot_controller_reconcile_total", "controller" => name, "result" => label).increment(1);
-            metrics::histogram!("opendepot_controller_reconcile_time_seconds", "controller" => name)
-                .record(started.elapsed().as_secs_f64());
+            meter.ended(&outcome, started);
             outcome
         }
     };
     let on_error = move |object: Arc<Watched<K>>, error: &Error, context: Arc<Context>| {
+        errors.retried();
         let key = object_key(name, object.as_ref());
         let wait = context
             .backoff
             .failed(&key, error.kind(), error.retry_after_seconds());
         let (namespace, object_name) = (object.namespace().unwrap_or_default(), object.name_any());
-        if matches!(
-            error.kind(),
-            opendepot_domain::Kind::Conflict | opendepot_domain::Kind::Busy
-        ) {
+        if is_no_failure(error.kind()) {
             tracing::debug!(
                 controller = name,
                 "{name} `{namespace}/{object_name}` will be looked at again: {error}"

@@ -1,7 +1,7 @@
 //! The `Authorization` header.
 
 use crate::MAX_AUTHORIZATION_BYTES;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 
 /// Reads the token of `Authorization: Bearer …` (RFC 6750 section 2.1) from all values of that
 /// header in a request; `None` when there is none.
@@ -16,25 +16,25 @@ pub fn bearer<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&
         return Ok(None);
     };
     if values.next().is_some() {
-        return refuse("more than one authorization header");
+        return refuse(Refusal::Several);
     }
     if value.len() > MAX_AUTHORIZATION_BYTES {
-        return refuse("the authorization header is too long");
+        return refuse(Refusal::TooLong);
     }
     let Some((scheme, token)) = std::str::from_utf8(value)
         .ok()
         .and_then(|value| value.split_once(' '))
     else {
-        return refuse("the authorization header is malformed");
+        return refuse(Refusal::Malformed);
     };
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return refuse("the authorization scheme is not bearer");
+        return refuse(Refusal::Scheme);
     }
     let token = token.trim_start_matches(' ');
     let body = token.trim_end_matches('=');
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     if body.is_empty() || !body.bytes().all(is_token) {
-        return refuse("the bearer token is malformed");
+        return refuse(Refusal::Malformed);
     }
     Ok(Some(token))
 }

@@ -1,8 +1,54 @@
 //! The one error of this crate.
 
 use opendepot_domain::Kind;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Why a request's credential is none: a closed set, for the audit log and for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is none.
+    Missing,
+    /// There are several.
+    Several,
+    /// It is longer than any credential.
+    TooLong,
+    /// The header or the token is not of the form.
+    Malformed,
+    /// It is of another scheme.
+    Scheme,
+    /// No token of the file that is in force.
+    Unknown,
+}
+
+impl Refusal {
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Several => "several",
+            Self::TooLong => "too_long",
+            Self::Malformed => "malformed",
+            Self::Scheme => "scheme",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "there is no credential",
+            Self::Several => "more than one authorization header",
+            Self::TooLong => "the authorization header is too long",
+            Self::Malformed => "the bearer token is malformed",
+            Self::Scheme => "the authorization scheme is not bearer",
+            Self::Unknown => "the token is unknown or expired",
+        })
+    }
+}
 
 /// Why a credential, a key file or a token file was refused. No variant carries a secret.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +57,7 @@ pub enum Error {
     #[error("cannot authenticate the request: {reason}")]
     Unauthenticated {
         /// What is wrong, without any part of the credential.
-        reason: &'static str,
+        reason: Refusal,
     },
     /// The file does not exist.
     #[error("cannot read `{}`: it does not exist", path.display())]
@@ -91,6 +137,15 @@ impl Error {
             Self::Locked { .. } => Kind::Busy,
             Self::Io { .. } => Kind::Unavailable,
             Self::Internal { .. } => Kind::Internal,
+        }
+    }
+
+    /// The `reason` of a refused credential as a metric label.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated { reason } => reason.label(),
+            other => other.kind().label(),
         }
     }
 

@@ -31,7 +31,7 @@ mod verifier;
 
 pub use artifact_keys::{ArtifactKeys, Seal, SealState};
 pub use bearer::bearer;
-pub use error::Error;
+pub use error::{Error, Refusal};
 pub use token::{TokenInfo, TokenSubject};
 pub use token_file::TokenFile;
 pub use verifier::Verifier;

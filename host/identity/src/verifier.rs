@@ -1,7 +1,7 @@
 //! From a request's credential to a subject, by mode.
 
 use crate::bearer::bearer;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::token_file::TokenFile;
 use opendepot_domain::access::Base;
 use opendepot_domain::{Authentication, Subject};
@@ -52,12 +52,12 @@ impl Verifier {
             Self::Anonymous => Ok(Subject::anonymous(client_address.to_owned())),
             Self::TokenFile(file) => {
                 let token = bearer(authorization)?.ok_or(Error::Unauthenticated {
-                    reason: "there is no credential",
+                    reason: Refusal::Missing,
                 })?;
                 let found = file
                     .authenticate(token, unix_now())
                     .ok_or(Error::Unauthenticated {
-                        reason: "the token is unknown or expired",
+                        reason: Refusal::Unknown,
                     })?;
                 Ok(Subject {
                     authentication: Authentication::TokenFile,

@@ -67,7 +67,7 @@ pub(crate) async fn serve(
                 let listed = (request.uri().path() == MANIFESTS_PATH).then(|| listed(&problems));
                 async move {
                     if let Some(listed) = listed {
-                        return Ok(Response::new(Full::new(listed).boxed()));
+                        return Ok(Response::new(Full::new(listed).boxed_unsync()));
                     }
                     let (parts, body) = request.into_parts();
                     let body = Limited::new(body, MAX_BODY_BYTES)
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
                         .oneshot(request)
                         .await
                         .map_err(std::io::Error::other)?;
-                    Ok::<_, std::io::Error>(response.map(BodyExt::boxed))
+                    Ok::<_, std::io::Error>(response.map(BodyExt::boxed_unsync))
                 }
             });
             let builder = auto::Builder::new(TokioExecutor::new());

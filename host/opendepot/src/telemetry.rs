@@ -1,8 +1,15 @@
 //! Logs and metrics.
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+mod control_plane;
+mod family;
+mod process;
+
+pub(crate) use control_plane::{Freshness, Observed};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -18,6 +25,7 @@ pub(crate) struct Telemetry {
     dropped: tracing_appender::non_blocking::ErrorCounter,
     counted: AtomicUsize,
     metrics: PrometheusHandle,
+    started: SystemTime,
 }
 
 /// Installs the log subscriber and the metrics recorder.
@@ -51,18 +59,15 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
         .with(layer.with_filter(targets.and(filter_fn(may_be_logged))))
         .try_init()?;
 
-    const SECONDS: &[f64] = &[
-        0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0,
-    ];
-    let metrics = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .install_recorder()?;
+    let metrics = family::with_buckets(PrometheusBuilder::new())?.install_recorder()?;
+    family::describe();
     metrics::gauge!("opendepot_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Telemetry {
         _writer: guard,
         dropped,
         counted: AtomicUsize::new(0),
         metrics,
+        started: SystemTime::now(),
     })
 }
 
@@ -79,8 +84,10 @@ impl Telemetry {
         let before = self.counted.swap(dropped, Ordering::Relaxed);
         metrics::counter!("opendepot_log_dropped_total")
             .increment(dropped.saturating_sub(before) as u64);
-        process_facts();
-        self.metrics.render()
+        runtime_facts();
+        let mut text = self.metrics.render();
+        text.push_str(&process::text(self.started));
+        text
     }
 
     /// Folds histograms' samples; to be called now and then when nobody scrapes.
@@ -89,19 +96,13 @@ impl Telemetry {
     }
 }
 
-/// Memory and descriptors, from the kernel's own accounts.
-fn process_facts() {
-    if let Ok(statm) = std::fs::read_to_string("/proc/self/statm") {
-        let pages: Option<f64> = statm
-            .split_whitespace()
-            .nth(1)
-            .and_then(|pages| pages.parse().ok());
-        if let Some(pages) = pages {
-            let page_bytes = rustix::param::page_size() as f64;
-            metrics::gauge!("process_resident_memory_bytes").set(pages * page_bytes);
-        }
-    }
-    if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        metrics::gauge!("process_open_fds").set(entries.count() as f64);
-    }
+/// What the runtime tells at no cost.
+fn runtime_facts() {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let runtime = runtime.metrics();
+    metrics::gauge!("opendepot_tokio_workers").set(runtime.num_workers() as f64);
+    metrics::gauge!("opendepot_tokio_alive_tasks").set(runtime.num_alive_tasks() as f64);
+    metrics::gauge!("opendepot_tokio_global_queue_depth").set(runtime.global_queue_depth() as f64);
 }

@@ -12,6 +12,7 @@ mod artifacts;
 mod capabilities;
 mod discovery;
 mod hostile;
+mod metrics;
 mod modules;
 mod providers;
 mod tokens;

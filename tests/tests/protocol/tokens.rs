@@ -45,7 +45,7 @@ fn token(setup: &Setup, arguments: &[&str]) -> String {
 }
 
 /// A server with two modules and a provider, and tokens of a reader, a lister and nobody.
-async fn with_tokens() -> (Registry, [String; 3]) {
+pub(crate) async fn with_tokens() -> (Registry, [String; 3]) {
     let setup = Setup::plain();
     Module::new("hello").write(&setup.manifests());
     Module::new("secret").write(&setup.manifests());

@@ -275,7 +275,7 @@ impl Turn<'_> {
         turn.describe_source(&report, &fetched, &mut after);
         report.stored(&mut after, intent.id.kind);
         seal::apply(&self.context.options.artifact_keys, version, &mut after);
-        turn.write(&after).await?;
+        crate::metric::publish(turn.write(&after)).await?;
         tracing::info!(
             artifact.sha256 = %record.sha256, artifact.size_bytes = record.size, artifact.key = %record.key,
             "stored {}", intent.id
