@@ -13,6 +13,7 @@
 
 mod bench;
 mod build;
+mod crds;
 mod demo;
 mod http;
 mod plugins;
@@ -41,6 +42,8 @@ enum Command {
     Test(test::Args),
     /// Builds the plugins of `plugins/` into `target/plugins/`.
     Plugins(plugins::Args),
+    /// Prints the CustomResourceDefinitions, or writes them into a folder.
+    Crds(crds::Args),
     /// Finds or builds the pinned test tools.
     Tools(tools::Args),
     /// Measures side by side with other servers.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Test(args) => test::run(args),
         Command::Plugins(args) => plugins::run(args),
+        Command::Crds(args) => crds::run(args),
         Command::Tools(args) => tools::run(args),
         Command::Bench(args) => bench::run(args),
         Command::WitFrozen(args) => wit_frozen::run(args),
