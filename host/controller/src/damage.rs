@@ -5,7 +5,7 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::status;
-use crate::version::condition_time;
+use crate::version::{DAMAGED, condition_time};
 use kube::Api;
 use opendepot_crds::{ConditionType, MANAGER_VERSION, Reason, Version, conditions};
 use std::sync::Arc;
@@ -35,11 +35,10 @@ pub async fn mark(
             "the stored bytes are gone",
         )
     } else {
-        let message = "the stored bytes are not those recorded; `opendepot verify --repair` fetches them again";
         (
             ConditionType::ArtifactCorrupt,
             Reason::ArtifactCorrupt,
-            message,
+            DAMAGED,
         )
     };
     let mut after = version.status.clone().unwrap_or_default();

@@ -1,27 +1,26 @@
 //! The feed of the registry: watches Modules, Providers and Versions, and keeps what serving
 //! needs of each, checked against its seal. The registry actor pulls snapshots from it.
 
+use crate::alone::{self, Alone};
 use crate::census::Census;
 use crate::claims::{self, Claims, Place};
+use crate::facts;
 use crate::index::{Index, Summary};
 use crate::metric;
 use crate::seal;
-use crate::version::intent;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::version::approves_any;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use opendepot_actors::RegistryHandle;
 use opendepot_actors::registry::{
     CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource,
 };
-use opendepot_crds::{Module, Provider, StorageConfig, VerdictResult, Version};
-use opendepot_domain::{ArtifactKind, ArtifactRecord, H1, Namespace, Release, ResourceName};
+use opendepot_crds::{Module, Provider, Version};
+use opendepot_domain::ArtifactKind;
 use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::{Mutex, RwLock};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -64,7 +63,9 @@ struct Inner {
     index: Index,
     claims: Claims,
     census: Census,
+    alone: Alone,
     owners: Owners,
+    nudges: Nudges,
     /// Told whenever an initial list is complete.
     progress: Notify,
 }
@@ -74,6 +75,22 @@ struct Inner {
 struct Owners {
     sender: mpsc::Sender<Owner>,
     receiver: Mutex<Option<mpsc::Receiver<Owner>>>,
+}
+
+/// Versions that have to be looked at because something else changed. As [`Owners`].
+struct Nudges {
+    sender: mpsc::Sender<String>,
+    receiver: Mutex<Option<mpsc::Receiver<String>>>,
+}
+
+impl Default for Nudges {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(1024);
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
 }
 
 /// A Module or Provider whose Versions changed.
@@ -98,10 +115,12 @@ impl Feed {
             index: Index::default(),
             claims: Claims::default(),
             census: Census::default(),
+            alone: Alone::default(),
             owners: Owners {
                 sender,
                 receiver: Mutex::new(Some(receiver)),
             },
+            nudges: Nudges::default(),
             progress: Notify::new(),
         }))
     }
@@ -132,11 +151,17 @@ impl Feed {
             Vec::new()
         };
         self.0.claims.set(&key(object), places);
+        self.0.alone.set(&key(object), alone::module_of(object));
     }
 
     /// The owners whose Versions change; to be taken once.
     pub(crate) fn take_owners(&self) -> Option<mpsc::Receiver<Owner>> {
         self.0.owners.receiver.lock().take()
+    }
+
+    /// Versions, as `namespace/name`, to look at again; to be taken once.
+    pub(crate) fn take_nudges(&self) -> Option<mpsc::Receiver<String>> {
+        self.0.nudges.receiver.lock().take()
     }
 
     /// Whether the initial lists are complete.
@@ -171,7 +196,7 @@ impl Feed {
         let modules = watch_kind(
             api::<Module>(&client, namespace),
             &inner.modules,
-            module,
+            facts::module,
             &registry,
             inner,
             ArtifactKind::Module,
@@ -179,7 +204,7 @@ impl Feed {
         let providers = watch_kind(
             api::<Provider>(&client, namespace),
             &inner.providers,
-            provider,
+            facts::provider,
             &registry,
             inner,
             ArtifactKind::Provider,
@@ -197,7 +222,7 @@ impl Feed {
     /// knows, so that what it reads then is not older than what it was told of.
     async fn watch_versions(&self, api: Api<Version>, registry: &RegistryHandle) {
         let inner = &self.0;
-        let convert = |object: &Version| version(&inner.keys, object);
+        let convert = |object: &Version| facts::version(&inner.keys, object);
         let config = watcher::Config::default().page_size(crate::PAGE_SIZE);
         let mut events = watch(api, config).default_backoff().boxed();
         let mut fresh: HashMap<String, Arc<VersionResource>> = HashMap::new();
@@ -227,6 +252,7 @@ impl Feed {
                 }
                 Ok(Some(Event::InitDone)) => {
                     inner.claims.retain(|object| seen.contains(object));
+                    inner.alone.retain(|object| seen.contains(object));
                     inner.census.retain(&seen);
                     seen = HashSet::new();
                     let gone: Vec<String> = inner
@@ -258,6 +284,7 @@ impl Feed {
                 }
                 Ok(Some(Event::Delete(object))) => {
                     inner.claims.set(&key(&object), Vec::new());
+                    inner.alone.set(&key(&object), None);
                     inner.census.forget(&key(&object));
                     self.note(key(&object), None).await;
                     inner
@@ -298,6 +325,33 @@ impl Feed {
         // Before the first list is complete every owner is looked at anyway.
         if inner.versions.is_synced.load(Ordering::Acquire) {
             let _ = inner.owners.sender.send(owner).await;
+        }
+    }
+}
+
+impl Inner {
+    /// Tells the Version controller which Versions a Module or Provider is news for: those that
+    /// stand alone under its name, and those whose changed content it may approve.
+    async fn nudge<K: kube::Resource>(&self, kind: ArtifactKind, owner: &K) {
+        // Before the first list is complete every Version is looked at anyway.
+        if !self.versions.is_synced.load(Ordering::Acquire) {
+            return;
+        }
+        let mut versions = Vec::new();
+        if kind == ArtifactKind::Module {
+            versions = self.alone.of(&key(owner));
+        }
+        if approves_any(owner)
+            && let Some(uid) = &owner.meta().uid
+        {
+            let owned = self.index.owned(uid);
+            let drifted = owned.iter().filter(|version| version.has_drifted);
+            versions
+                .extend(drifted.map(|version| format!("{}/{}", version.namespace, version.name)));
+        }
+        for version in versions {
+            // Refused only where no Version controller runs.
+            let _ = self.nudges.sender.send(version).await;
         }
     }
 }
@@ -372,11 +426,15 @@ async fn watch_kind<K, R, F>(
             }
             Ok(Some(Event::Apply(object))) => {
                 inner.census.note_owner(kind, &object, true);
-                keep(&mut shelf.entries.write(), &object, &convert, None)
+                let has_changed = keep(&mut shelf.entries.write(), &object, &convert, None);
+                inner.nudge(kind, &object).await;
+                has_changed
             }
             Ok(Some(Event::Delete(object))) => {
                 inner.census.note_owner(kind, &object, false);
-                shelf.entries.write().remove(&key(&object)).is_some()
+                let has_changed = shelf.entries.write().remove(&key(&object)).is_some();
+                inner.nudge(kind, &object).await;
+                has_changed
             }
             Ok(None) => return,
             Err(error) => {
@@ -416,115 +474,4 @@ fn keep<K: kube::Resource, R: PartialEq>(
             true
         }
     }
-}
-
-fn module(module: &Module) -> Option<ModuleResource> {
-    (module.meta().deletion_timestamp.is_none()).then_some(())?;
-    Some(ModuleResource {
-        namespace: Namespace::new(module.namespace()?).ok()?,
-        name: ResourceName::new(module.name_any()).ok()?,
-        uid: module.uid()?,
-        system: module.spec.module_config.provider.clone(),
-    })
-}
-
-fn provider(provider: &Provider) -> Option<ProviderResource> {
-    (provider.meta().deletion_timestamp.is_none()).then_some(())?;
-    let deprecated = provider
-        .spec
-        .versions
-        .iter()
-        .filter_map(|entry| Some((entry.parsed().ok()?, entry.deprecated.clone()?)))
-        .collect();
-    Some(ProviderResource {
-        namespace: Namespace::new(provider.namespace()?).ok()?,
-        name: ResourceName::new(provider.name_any()).ok()?,
-        uid: provider.uid()?,
-        deprecated,
-    })
-}
-
-/// Nothing unless the status is ours, the bytes are recorded and the verdict permits them.
-fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
-    if seal::check(keys, version) == SealState::Invalid {
-        return None;
-    }
-    let status = version.status.as_ref()?;
-    if status
-        .verdict
-        .as_ref()
-        .is_none_or(|verdict| verdict.result == VerdictResult::Block)
-    {
-        return None;
-    }
-    let (id, config_name) = intent::identity(version).ok()?;
-    let is_deleting = version.meta().deletion_timestamp.is_some();
-    if is_deleting && id.kind == ArtifactKind::Module {
-        return None;
-    }
-    let record = ArtifactRecord::try_from(status.artifact.as_ref()?).ok()?;
-    let releases: Vec<Release> = status
-        .releases
-        .iter()
-        .filter_map(|release| Release::try_from(release).ok())
-        .collect();
-    Some(VersionResource {
-        object_name: version.name_any(),
-        owner_uid: intent::owner(version)
-            .filter(|(kind, ..)| *kind == id.kind)
-            .map(|(.., uid)| uid),
-        is_deleting,
-        backend_path: backend_path(version, &record, config_name.as_str()),
-        previous: status
-            .previous
-            .as_ref()
-            .and_then(|previous| ArtifactRecord::try_from(previous).ok()),
-        h1: status.h1.clone().and_then(|h1| H1::try_from(h1).ok()),
-        protocols: status.protocols.clone(),
-        releases,
-        id,
-        config_name,
-        record,
-    })
-}
-
-/// The original's four shapes of a download path, and `plugin/…` for everything else
-/// (contract.md 4). Compared with records only, never used to reach a backend.
-fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -> String {
-    let spec = &version.spec;
-    let storage: Option<&StorageConfig> = match (&spec.module_config_ref, &spec.provider_config_ref)
-    {
-        (Some(config), _) => config.storage_config.as_ref(),
-        (None, Some(config)) => config.storage_config.as_ref(),
-        (None, None) => None,
-    };
-    let file = &record.file_name;
-    let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let storage = storage.cloned().unwrap_or_default();
-    if let Some(s3) = &storage.s3 {
-        return format!("s3/{}/{}/{config_name}/{file}", s3.bucket, s3.region);
-    }
-    if let Some(gcs) = &storage.gcs {
-        return format!("gcs/{}/{config_name}/{file}", gcs.bucket);
-    }
-    if let Some(azure) = &storage.azure_storage {
-        let url = escape(&azure.account_url);
-        let (id, group, name) = (
-            &azure.subscription_id,
-            &azure.resource_group,
-            &azure.account_name,
-        );
-        return format!("azure/{id}/{group}/{name}/{url}/{config_name}/{file}");
-    }
-    if let Some(directory) = storage
-        .file_system
-        .as_ref()
-        .and_then(|block| block.directory_path.as_deref())
-    {
-        return format!(
-            "fileSystem/{}/{config_name}/{file}",
-            URL_SAFE_NO_PAD.encode(directory)
-        );
-    }
-    format!("plugin/{}/{config_name}/{file}", record.plugin)
 }

@@ -36,6 +36,10 @@ pub(crate) struct Summary {
     pub(crate) requested_at: Option<String>,
     /// Nothing when it is ready, else why not.
     pub(crate) problem: Option<String>,
+    /// Whether work on it goes on, or has not begun.
+    pub(crate) is_progressing: bool,
+    /// Whether its source has other content than what is stored.
+    pub(crate) has_drifted: bool,
     /// Whether its source does not have this platform.
     pub(crate) is_unavailable: bool,
     /// The upstream key that signed it.
@@ -97,6 +101,9 @@ impl Summary {
             file_name: version.spec.file_name.clone(),
             labels: labels.collect(),
             requested_at: version.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
+            is_progressing: conditions::is_true(list, ConditionType::Reconciling)
+                || conditions::find(list, ConditionType::Ready).is_none(),
+            has_drifted: conditions::is_true(list, ConditionType::ContentDrift),
             problem,
             is_unavailable: release::is_unavailable(list),
             signing_key: status.and_then(|status| status.source.as_ref()?.signing_key.clone()),

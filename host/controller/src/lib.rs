@@ -7,24 +7,28 @@
 //! seal. What may surprise: with nothing to do it writes nothing: a status is patched only when
 //! it would change.
 
+mod alone;
 mod backoff;
 mod census;
 mod claims;
 mod context;
 pub mod damage;
 mod error;
+mod facts;
 mod feed;
 mod index;
 mod metric;
 mod module;
 mod owned;
 mod provider;
+mod readiness;
 mod readme;
 mod release;
 mod run;
 pub mod seal;
 mod status;
 mod throttle;
+mod unbuilt;
 mod version;
 mod watched;
 

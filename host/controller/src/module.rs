@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::index::Summary;
-use crate::owned::{Applied, Desired, Owner, reference, sync_request};
+use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
+use crate::readiness::Readiness;
 use crate::status;
 use crate::version::{condition_time, intent::Refusal};
 use kube::runtime::controller::Action;
@@ -62,7 +62,10 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
         namespace: &namespace,
         reference: reference(module.as_ref())?,
         manager: MANAGER_MODULE,
-        requested_at: request.clone(),
+        requested_at: not_handled(
+            &request,
+            module.status.as_ref().map(|s| &s.last_handled_sync),
+        ),
     };
     let latest = plan.latest.clone();
     let texts = plan.texts;
@@ -71,7 +74,8 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
     after.latest_version = latest;
     after.last_handled_sync = request;
     after.module_version_refs = refs(&texts, &applied);
-    Writer::new(&module).applied(&mut after, texts.len(), &applied);
+    let readiness = Readiness::of("versions", texts.len(), &applied, Vec::new());
+    Writer::new(&module).applied(&mut after, &readiness);
     status::patch(
         &api,
         &module,
@@ -189,15 +193,6 @@ fn refs(texts: &[(String, ArtifactId)], applied: &Applied) -> BTreeMap<String, M
         .collect()
 }
 
-/// Why Versions are not ready, sorted, with their names.
-pub(crate) fn problems<'a>(versions: impl Iterator<Item = &'a Arc<Summary>>) -> Vec<String> {
-    let problem =
-        |version: &Arc<Summary>| Some(format!("{}: {}", version.name, version.problem.as_ref()?));
-    let mut problems: Vec<String> = versions.filter_map(problem).collect();
-    problems.sort();
-    problems
-}
-
 struct Writer<'a> {
     module: &'a Module,
 }
@@ -231,6 +226,7 @@ impl<'a> Writer<'a> {
     fn refused(&self, after: &mut ModuleStatus, refusal: &Refusal) {
         after.synced = false;
         after.sync_status.clone_from(&refusal.message);
+        conditions::remove(&mut after.conditions, ConditionType::Reconciling);
         self.set(
             after,
             ConditionType::Stalled,
@@ -254,39 +250,15 @@ impl<'a> Writer<'a> {
         );
     }
 
-    fn applied(&self, after: &mut ModuleStatus, num_desired: usize, applied: &Applied) {
+    fn applied(&self, after: &mut ModuleStatus, readiness: &Readiness) {
         conditions::remove(&mut after.conditions, ConditionType::Stalled);
-        let mut problems = problems(applied.versions.values());
-        let num_missing = applied.num_coming;
-        if num_missing > 0 {
-            problems.push(format!("{num_missing} versions wait to be created"));
-        }
-        let (is_ready, reason, message) = if num_desired == 0 {
-            (
-                true,
-                Reason::NoVersions,
-                "the spec lists no versions".to_owned(),
-            )
-        } else if problems.is_empty() {
-            (
-                true,
-                Reason::Succeeded,
-                format!("{num_desired} versions are published"),
-            )
-        } else {
-            let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
-            (
-                false,
-                Reason::VersionsNotReady,
-                format!(
-                    "{} of {num_desired} not ready: {}",
-                    problems.len(),
-                    shown.join("; ")
-                ),
-            )
-        };
-        // As in the original: Versions exist for every entry; whether they are published is Ready's.
-        after.synced = num_missing == 0;
+        let Readiness {
+            is_ready,
+            reason,
+            message,
+            ..
+        } = readiness;
+        after.synced = readiness.is_synced;
         after.sync_status = if after.synced {
             SYNCED_MODULE.to_owned()
         } else {
@@ -294,12 +266,14 @@ impl<'a> Writer<'a> {
         };
         self.set(
             after,
-            ConditionType::VersionsReady,
-            is_ready,
-            reason,
-            &message,
+            ConditionType::Reconciling,
+            readiness.is_progressing,
+            Reason::Progressing,
+            "some versions are still being worked on",
         );
-        self.set(after, ConditionType::Ready, is_ready, reason, &message);
+        for summary in [ConditionType::VersionsReady, ConditionType::Ready] {
+            self.set(after, summary, *is_ready, *reason, message);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt as _};
 use opendepot_crds::{ANNOTATION_REQUESTED_AT, Version, VersionSpec};
-use opendepot_domain::{ArtifactId, artifact};
+use opendepot_domain::{ArtifactId, Kind, artifact};
 use opendepot_identity::SealState;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -33,7 +33,8 @@ pub(crate) struct Owner<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) reference: OwnerReference,
     pub(crate) manager: &'static str,
-    /// Passed on when the owner is asked to sync again.
+    /// Passed on, once, when the owner is asked to sync again: a request that somebody makes of a
+    /// Version itself stays.
     pub(crate) requested_at: Option<String>,
 }
 
@@ -47,6 +48,26 @@ pub(crate) struct Applied {
     pub(crate) incomplete: HashSet<opendepot_domain::Version>,
     /// Whether some are on their way out.
     pub(crate) is_deleting: bool,
+    /// Versions that the API server does not take, with its reason.
+    pub(crate) refused: Vec<String>,
+}
+
+impl Applied {
+    /// One Version that the API server refuses holds up no other: it is said, and waits for
+    /// another spec.
+    fn unless_refused<T>(
+        &mut self,
+        name: &str,
+        answer: Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        match answer {
+            Err(error) if error.kind() == Kind::Invalid => {
+                self.refused.push(format!("{name}: {error}"));
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
+    }
 }
 
 impl Owner<'_> {
@@ -79,6 +100,7 @@ impl Owner<'_> {
             num_coming: 0,
             incomplete: HashSet::new(),
             is_deleting: !deleting.is_empty(),
+            refused: Vec::new(),
         };
         for wanted in desired {
             let suffixed = format!("{}-{}", wanted.name, artifact::collision_suffix(&wanted.id));
@@ -90,19 +112,27 @@ impl Owner<'_> {
             match known.and_then(|name| by_name.remove(name)) {
                 Some(existing) => {
                     if self.differs(&existing, &wanted) {
-                        self.update(&existing.name, &wanted).await?;
+                        let answer = self.update(&existing.name, &wanted).await;
+                        applied.unless_refused(&existing.name, answer)?;
                     }
                     applied.versions.insert(wanted.id, existing);
                 }
                 None => {
-                    applied.num_coming += 1;
                     // A predecessor that is still going keeps its name.
                     if busy.contains(wanted.name.as_str()) || busy.contains(suffixed.as_str()) {
+                        applied.num_coming += 1;
                         continue;
                     }
-                    if !self.create(&wanted, &wanted.name).await? {
+                    let answer = self.create(&wanted, &wanted.name).await;
+                    match applied.unless_refused(&wanted.name, answer)? {
+                        None => {}
+                        Some(true) => applied.num_coming += 1,
                         // Another owner, or another version of ours, holds the name.
-                        self.create(&wanted, &suffixed).await?;
+                        Some(false) => {
+                            let answer = self.create(&wanted, &suffixed).await;
+                            let is_taken = applied.unless_refused(&suffixed, answer)?;
+                            applied.num_coming += usize::from(is_taken.is_some());
+                        }
                     }
                     applied.incomplete.insert(wanted.id.version);
                 }
@@ -128,6 +158,11 @@ impl Owner<'_> {
     async fn create(&self, wanted: &Desired, name: &str) -> Result<bool, Error> {
         let mut version = Version::new(name, wanted.spec.clone());
         version.metadata.labels = Some(wanted.labels.clone());
+        // What is fetched for the first time needs no second look.
+        version.metadata.annotations = self
+            .requested_at
+            .as_ref()
+            .map(|at| BTreeMap::from([(ANNOTATION_REQUESTED_AT.to_owned(), at.clone())]));
         version.metadata.owner_references = Some(vec![self.reference.clone()]);
         let params = PostParams {
             field_manager: Some(self.manager.to_owned()),
@@ -285,4 +320,12 @@ pub(crate) fn sync_request<K: Resource>(object: &K, force_sync: Option<bool>) ->
         (Some(at), Some(forced)) => Some(format!("{at}/{forced}")),
         (at, forced) => at.or(forced),
     }
+}
+
+/// The request, unless `status.lastHandledSync` says that it was passed on.
+pub(crate) fn not_handled(
+    request: &Option<String>,
+    handled: Option<&Option<String>>,
+) -> Option<String> {
+    request.clone().filter(|_| handled != Some(request))
 }

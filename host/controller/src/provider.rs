@@ -3,8 +3,9 @@
 use crate::context::Context;
 use crate::error::Error;
 use crate::index::Summary;
-use crate::module::{label_value, problems};
-use crate::owned::{Applied, Desired, Owner, reference, sync_request};
+use crate::module::label_value;
+use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
+use crate::readiness::Readiness;
 use crate::release::{self, ReleaseOutcome};
 use crate::status;
 use crate::version::{condition_time, intent::Refusal};
@@ -13,7 +14,7 @@ use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
     ConditionType, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS,
     MANAGER_PROVIDER, Provider, ProviderConfig, ProviderStatus, ProviderVersionRef, Reason,
-    SYNCED_PROVIDER, VersionSpec, VersionType, conditions,
+    SYNCED_PROVIDER, VersionSpec, VersionType, conditions, limits,
 };
 use opendepot_domain::{
     ArtifactId, ArtifactKind, ConfigName, Namespace, Platform, ResourceName, artifact,
@@ -73,7 +74,10 @@ pub(crate) async fn reconcile(
         namespace: &namespace,
         reference: reference(provider.as_ref())?,
         manager: MANAGER_PROVIDER,
-        requested_at: request.clone(),
+        requested_at: not_handled(
+            &request,
+            provider.status.as_ref().map(|s| &s.last_handled_sync),
+        ),
     };
     let (num_desired, latest) = (plan.desired.len(), plan.latest.clone());
     let applied = owner.apply(plan.desired).await?;
@@ -83,7 +87,7 @@ pub(crate) async fn reconcile(
     after.last_handled_sync = request;
     after.provider_version_refs = refs(&applied);
     pin_keys(&mut after, &applied);
-    let mut by_version: BTreeMap<opendepot_domain::Version, Vec<Arc<Summary>>> = BTreeMap::new();
+    let mut by_version = ByVersion::new();
     for (id, version) in &applied.versions {
         by_version
             .entry(id.version.clone())
@@ -93,10 +97,10 @@ pub(crate) async fn reconcile(
     let mut requeue: Option<Duration> = None;
     let mut problem = None;
     let mut releases = BTreeMap::new();
-    for (version, platforms) in by_version {
-        let is_complete = !applied.incomplete.contains(&version);
+    for (version, platforms) in &by_version {
+        let is_complete = !applied.incomplete.contains(version);
         let outcome =
-            release::reconcile(&context, &plan.name, &version, &platforms, is_complete).await?;
+            release::reconcile(&context, &plan.name, version, platforms, is_complete).await?;
         let ReleaseOutcome {
             ids,
             look_again,
@@ -109,10 +113,11 @@ pub(crate) async fn reconcile(
         problem = problem.or(unusable_key);
     }
     after.releases = releases;
+    let readiness = Readiness::of("packages", num_desired, &applied, absent(&by_version));
     Writer {
         provider: &provider,
     }
-    .applied(&mut after, num_desired, &applied, problem.as_deref());
+    .applied(&mut after, &readiness, problem.as_deref());
     status::patch(
         &api,
         &provider,
@@ -129,6 +134,18 @@ pub(crate) async fn reconcile(
         );
     }
     Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The Versions of each version.
+type ByVersion = BTreeMap<opendepot_domain::Version, Vec<Arc<Summary>>>;
+
+/// Versions of which the source has no platform at all: nothing of them is published.
+fn absent(by_version: &ByVersion) -> Vec<String> {
+    by_version
+        .iter()
+        .filter(|(_, platforms)| platforms.iter().all(|platform| platform.is_unavailable))
+        .map(|(version, _)| format!("{version}: the source has none of the platforms asked for"))
+        .collect()
 }
 
 struct Plan {
@@ -225,10 +242,13 @@ fn version_spec(
     }
 }
 
+/// The Versions by release and platform; the newest, where there are more than a status takes.
 fn refs(applied: &Applied) -> BTreeMap<String, ProviderVersionRef> {
-    applied
-        .versions
-        .iter()
+    let mut versions: Vec<_> = applied.versions.iter().collect();
+    versions.sort_by(|a, b| b.0.version.cmp(&a.0.version).then_with(|| a.0.cmp(b.0)));
+    versions
+        .into_iter()
+        .take(limits::PROVIDER_VERSION_REFS as usize)
         .filter_map(|(id, version)| {
             let platform = id.platform.as_ref()?;
             let reference = ProviderVersionRef {
@@ -290,6 +310,7 @@ impl Writer<'_> {
     fn refused(&self, after: &mut ProviderStatus, refusal: &Refusal) {
         after.synced = false;
         after.sync_status.clone_from(&refusal.message);
+        conditions::remove(&mut after.conditions, ConditionType::Reconciling);
         self.set(
             after,
             ConditionType::Stalled,
@@ -316,62 +337,27 @@ impl Writer<'_> {
     fn applied(
         &self,
         after: &mut ProviderStatus,
-        num_desired: usize,
-        applied: &Applied,
+        readiness: &Readiness,
         unusable_key: Option<&str>,
     ) {
         conditions::remove(&mut after.conditions, ConditionType::Stalled);
-        match unusable_key {
-            Some(reason) => self.set(
-                after,
-                ConditionType::Signed,
+        let (is_signed, reason, message) = match unusable_key {
+            Some(reason) => (false, Reason::SigningKeyUnusable, reason),
+            None if after.releases.is_empty() => (
                 false,
-                Reason::SigningKeyUnusable,
-                reason,
+                Reason::ReleaseIncomplete,
+                "no release is complete yet",
             ),
-            None => self.set(
-                after,
-                ConditionType::Signed,
-                true,
-                Reason::Succeeded,
-                "complete releases are signed",
-            ),
-        }
-        let mut problems = problems(
-            applied
-                .versions
-                .values()
-                .filter(|version| !version.is_unavailable),
-        );
-        let num_missing = applied.num_coming;
-        if num_missing > 0 {
-            problems.push(format!("{num_missing} versions wait to be created"));
-        }
-        let (is_ready, reason, message) = if num_desired == 0 {
-            (
-                true,
-                Reason::NoVersions,
-                "the spec lists no versions".to_owned(),
-            )
-        } else if problems.is_empty() {
-            (
-                true,
-                Reason::Succeeded,
-                format!("{num_desired} packages are published"),
-            )
-        } else {
-            let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
-            (
-                false,
-                Reason::VersionsNotReady,
-                format!(
-                    "{} of {num_desired} not ready: {}",
-                    problems.len(),
-                    shown.join("; ")
-                ),
-            )
+            None => (true, Reason::Succeeded, "complete releases are signed"),
         };
-        after.synced = num_missing == 0;
+        self.set(after, ConditionType::Signed, is_signed, reason, message);
+        let Readiness {
+            is_ready,
+            reason,
+            message,
+            ..
+        } = readiness;
+        after.synced = readiness.is_synced;
         after.sync_status = if after.synced {
             SYNCED_PROVIDER.to_owned()
         } else {
@@ -379,12 +365,14 @@ impl Writer<'_> {
         };
         self.set(
             after,
-            ConditionType::VersionsReady,
-            is_ready,
-            reason,
-            &message,
+            ConditionType::Reconciling,
+            readiness.is_progressing,
+            Reason::Progressing,
+            "some versions are still being worked on",
         );
-        self.set(after, ConditionType::Ready, is_ready, reason, &message);
+        for summary in [ConditionType::VersionsReady, ConditionType::Ready] {
+            self.set(after, summary, *is_ready, *reason, message);
+        }
     }
 }
 

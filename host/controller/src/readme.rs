@@ -3,6 +3,8 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::module::label_value;
+use crate::version::intent::Intent;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -12,7 +14,6 @@ use opendepot_crds::{
     LABEL_MODULE, LABEL_NAMESPACE, LABEL_VERSION, MANAGER_VERSION, README_KEY, ReadmeConfigMapRef,
     Version, readme_config_map_name,
 };
-use opendepot_domain::ArtifactId;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -20,9 +21,10 @@ use std::collections::BTreeMap;
 pub(crate) async fn write(
     context: &Context,
     version: &Version,
-    id: &ArtifactId,
+    intent: &Intent,
     text: &str,
 ) -> Result<Option<ReadmeConfigMapRef>, Error> {
+    let id = &intent.id;
     let api: Api<ConfigMap> = context.api(id.namespace.as_str());
     let name = readme_config_map_name(&version.name_any());
     let data = BTreeMap::from([(README_KEY.to_owned(), STANDARD.encode(text))]);
@@ -36,7 +38,7 @@ pub(crate) async fn write(
             let labels = [
                 (LABEL_VERSION, version.name_any()),
                 (LABEL_NAMESPACE, id.namespace.to_string()),
-                (LABEL_MODULE, id.name.to_string()),
+                (LABEL_MODULE, label_value(&intent.config_name, &id.name)),
             ];
             // Label values end at 63 characters; names of Versions may be longer.
             let labels = labels.into_iter().filter(|(_, value)| value.len() <= 63);

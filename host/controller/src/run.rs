@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::feed::Owner;
 use crate::metric::{Meter, is_no_failure};
 use crate::watched::Watched;
-use crate::{module, provider, version};
+use crate::{module, provider, unbuilt, version};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,7 +14,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt as _};
-use opendepot_crds::{Module, Provider, Version};
+use opendepot_crds::{Depot, GroupBinding, Module, Provider, Version};
 use opendepot_domain::ArtifactKind;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -67,11 +67,31 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
         ));
     }
     if which.version {
-        let controller = controller::<Version>(&client, namespace);
+        let nudges = nudges(context.feed.take_nudges());
+        let controller = controller::<Version>(&client, namespace).reconcile_on(nudges);
         running.push(drive(
             controller,
             "version",
             version::reconcile,
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
+    } else {
+        // Nobody listens: the feed must not wait for room.
+        drop(context.feed.take_nudges());
+    }
+    if which.module || which.provider || which.version {
+        running.push(drive(
+            controller::<Depot>(&client, namespace),
+            "depot",
+            unbuilt::depot,
+            Arc::clone(&context),
+            shutdown.clone(),
+        ));
+        running.push(drive(
+            controller::<GroupBinding>(&client, namespace),
+            "groupbinding",
+            unbuilt::group_binding,
             Arc::clone(&context),
             shutdown,
         ));
@@ -101,6 +121,18 @@ fn owners(
         });
     }
     (references(module_receiver), references(provider_receiver))
+}
+
+/// Versions by `namespace/name`, as the controller takes them.
+fn nudges(
+    receiver: Option<mpsc::Receiver<String>>,
+) -> impl Stream<Item = ObjectRef<Watched<Version>>> {
+    futures::stream::unfold(receiver, |receiver| async move {
+        let mut receiver = receiver?;
+        let key = receiver.recv().await?;
+        let (namespace, name) = key.split_once('/')?;
+        Some((ObjectRef::new(name).within(namespace), Some(receiver)))
+    })
 }
 
 fn references<K>(owners: mpsc::Receiver<Owner>) -> impl Stream<Item = ObjectRef<Watched<K>>>

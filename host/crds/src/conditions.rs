@@ -232,6 +232,8 @@ closed! {
         RefreshFailed,
         /// The API server refused a write.
         WriteRefused,
+        /// Nobody acts on this kind in this version of the program.
+        NotBuilt,
         /// Our own fault.
         InternalError,
     }

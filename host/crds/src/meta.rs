@@ -45,6 +45,8 @@ pub const MANAGER_MODULE: &str = "opendepot-module";
 pub const MANAGER_PROVIDER: &str = "opendepot-provider";
 /// Field manager of the version controller.
 pub const MANAGER_VERSION: &str = "opendepot-version";
+/// Field manager of what says that nobody reads a GroupBinding.
+pub const MANAGER_GROUP_BINDING: &str = "opendepot-groupbinding";
 /// Field managers of the original's controllers, for the take-over.
 pub const ORIGINAL_MANAGERS: [&str; 3] = [
     "opendepot-modules-controller",

@@ -5,14 +5,14 @@ use super::intent::{self, Intent};
 use crate::context::Context;
 use crate::error::Error;
 use crate::owned::controller_of;
-use crate::seal;
+use crate::{seal, status};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_actors::reconciler::JobError;
 use opendepot_crds::{
-    ANNOTATION_DELETION_POLICY, DELETION_POLICY_RETAIN, FINALIZER, MANAGER_VERSION, StatusArtifact,
-    Version, VersionType,
+    ANNOTATION_DELETION_POLICY, ConditionType, DELETION_POLICY_RETAIN, FINALIZER, MANAGER_VERSION,
+    Reason, StatusArtifact, Time, Version, VersionType, conditions,
 };
 use opendepot_domain::{Artifact, ArtifactRecord};
 use opendepot_identity::SealState;
@@ -40,9 +40,18 @@ pub(super) async fn run(
     if !is_retained {
         if is_still_released(version, api).await? {
             // Its Provider signs a release without this platform first (contract.md 3).
+            let message = "clients still get a release that lists this platform; it goes once one without it is signed";
+            blocked(version, api, Reason::Waiting, message).await?;
             return Ok(Action::requeue(Duration::from_secs(1)));
         }
-        erase(version, context).await?;
+        if let Err(error) = erase(version, context).await {
+            let reason = match &error {
+                Error::Job(job) => super::reason(job.reason()),
+                _ => Reason::InternalError,
+            };
+            blocked(version, api, reason, &error.to_string()).await?;
+            return Err(error);
+        }
     }
     let rest: Vec<&String> = version
         .finalizers()
@@ -73,6 +82,51 @@ pub(super) async fn run(
         "removed version `{}`", version.name_any()
     );
     Ok(Action::await_change())
+}
+
+/// A removal that waits longer than this is said to be blocked (reliability.md 11.5).
+const OVERDUE_AFTER: Duration = Duration::from_secs(600);
+
+fn is_overdue(deleted_at: Option<&Time>, now: i64) -> bool {
+    let overdue_after = i64::try_from(OVERDUE_AFTER.as_secs()).unwrap_or(i64::MAX);
+    deleted_at.is_some_and(|at| now.saturating_sub(at.0.as_second()) >= overdue_after)
+}
+
+/// Says why a removal takes so long, once it does.
+async fn blocked(
+    version: &Version,
+    api: &Api<Version>,
+    reason: Reason,
+    message: &str,
+) -> Result<(), Error> {
+    let now = super::condition_time();
+    if !is_overdue(
+        version.meta().deletion_timestamp.as_ref(),
+        now.0.as_second(),
+    ) {
+        return Ok(());
+    }
+    let mut after = version.status.clone().unwrap_or_default();
+    conditions::set(
+        &mut after.conditions,
+        ConditionType::DeletionBlocked,
+        true,
+        reason,
+        message,
+        version.meta().generation,
+        &now,
+    );
+    let before = version.status.as_ref();
+    let written = status::patch(api, version, before, &after, MANAGER_VERSION).await?;
+    if written.is_some() {
+        tracing::warn!(
+            k8s.namespace = %version.namespace().unwrap_or_default(),
+            k8s.name = %version.name_any(),
+            reason = reason.as_str(),
+            "version `{}` waits for its removal: {message}", version.name_any()
+        );
+    }
+    Ok(())
 }
 
 /// Only what this object put is ever deleted: places that its own, sealed status records.
@@ -113,11 +167,30 @@ pub(super) async fn erase_pending(
     intent: &Intent,
     place: &StatusArtifact,
 ) -> Result<(), Arc<JobError>> {
+    erase_recorded(turn, intent, place, true).await
+}
+
+/// Removes the content that was replaced before the one that is replaced now.
+pub(super) async fn erase_older(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    place: &StatusArtifact,
+) -> Result<(), Arc<JobError>> {
+    erase_recorded(turn, intent, place, false).await
+}
+
+async fn erase_recorded(
+    turn: &Turn<'_>,
+    intent: &Intent,
+    place: &StatusArtifact,
+    is_pending: bool,
+) -> Result<(), Arc<JobError>> {
     let Ok(record) = ArtifactRecord::try_from(place) else {
         return Ok(());
     };
     let artifact = super::artifact(intent, &record);
-    erase_place(turn.version, turn.context, place, (record, artifact), true).await
+    let (version, context) = (turn.version, turn.context);
+    erase_place(version, context, place, (record, artifact), is_pending).await
 }
 
 async fn erase_place(
@@ -165,4 +238,18 @@ async fn is_still_released(version: &Version, api: &Api<Version>) -> Result<bool
                     })
                 })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_is_overdue_after_ten_minutes() {
+        let at = |second| Time(k8s_openapi::jiff::Timestamp::from_second(second).unwrap());
+        assert!(!is_overdue(None, 10_000));
+        assert!(!is_overdue(Some(&at(9_401)), 10_000));
+        assert!(is_overdue(Some(&at(9_400)), 10_000));
+        assert!(!is_overdue(Some(&at(10_001)), 10_000));
+    }
 }

@@ -7,22 +7,49 @@ use opendepot_crds::{
     ConditionStatus, ConditionType, Reason, SYNC_FAILED_MODULE, SYNC_FAILED_PROVIDER,
     SYNCED_VERSION, Time, Version, VersionStatus, conditions,
 };
-use opendepot_domain::ArtifactKind;
+use opendepot_domain::{ArtifactKind, Sha256};
+
+/// What [`ConditionType::ArtifactCorrupt`] says.
+pub(crate) const DAMAGED: &str =
+    "the stored bytes are not those recorded; `opendepot verify --repair` fetches them again";
+
+/// Writes what the original's readers look at: projections of the record.
+fn project(status: &mut VersionStatus) {
+    let Some(artifact) = &status.artifact else {
+        return;
+    };
+    status.archive_size_bytes = i64::try_from(artifact.size).ok();
+    status.checksum = Sha256::from_hex(&artifact.sha256)
+        .ok()
+        .map(|digest| digest.to_base64());
+}
 
 /// Writes conditions of one generation at one moment.
 pub(crate) struct Report<'a> {
     version: &'a Version,
     surroundings: &'a Surroundings,
+    is_sealed: bool,
     now: Time,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(version: &'a Version, surroundings: &'a Surroundings) -> Self {
+    /// `is_sealed` says whether what the status records is ours.
+    pub(crate) fn new(
+        version: &'a Version,
+        surroundings: &'a Surroundings,
+        is_sealed: bool,
+    ) -> Self {
         Self {
             version,
             surroundings,
+            is_sealed,
             now: condition_time(),
         }
+    }
+
+    /// Whether there are good bytes to keep serving.
+    const fn is_stored(&self, status: &VersionStatus) -> bool {
+        self.is_sealed && status.artifact.is_some()
     }
 
     pub(crate) fn set(
@@ -46,6 +73,16 @@ impl<'a> Report<'a> {
         status.observed_generation = generation;
     }
 
+    fn fetched(&self, status: &mut VersionStatus) {
+        self.set(
+            status,
+            ConditionType::Fetched,
+            true,
+            Reason::Succeeded,
+            "the source was fetched and inspected",
+        );
+    }
+
     /// The bytes are stored: what follows from that and from the releases.
     pub(crate) fn stored(&self, status: &mut VersionStatus, kind: ArtifactKind) {
         status.synced = true;
@@ -56,13 +93,7 @@ impl<'a> Report<'a> {
         if !has_refused_change {
             status.sync_status = SYNCED_VERSION.to_owned();
         }
-        self.set(
-            status,
-            ConditionType::Fetched,
-            true,
-            Reason::Succeeded,
-            "the source was fetched and inspected",
-        );
+        self.fetched(status);
         self.set(
             status,
             ConditionType::Stored,
@@ -81,7 +112,11 @@ impl<'a> Report<'a> {
         for done in [ConditionType::Reconciling, ConditionType::Stalled] {
             conditions::remove(&mut status.conditions, done);
         }
+        project(status);
         let (is_published, reason, message) = match kind {
+            _ if conditions::is_true(&status.conditions, ConditionType::ArtifactCorrupt) => {
+                (false, Reason::ArtifactCorrupt, DAMAGED)
+            }
             ArtifactKind::Module if self.surroundings.has_parent => {
                 (true, Reason::Published, "clients can have it")
             }
@@ -100,7 +135,12 @@ impl<'a> Report<'a> {
         } else {
             reason
         };
-        self.set(status, ConditionType::Ready, is_published, ready, message);
+        let message = if conditions::is_true(&status.conditions, ConditionType::ContentDrift) {
+            format!("{message}; its source has other content now, see ContentDrift")
+        } else {
+            message.to_owned()
+        };
+        self.set(status, ConditionType::Ready, is_published, ready, &message);
     }
 
     fn signed(&self, status: &mut VersionStatus) -> (bool, Reason, &'static str) {
@@ -133,7 +173,7 @@ impl<'a> Report<'a> {
             (false, _) => (
                 false,
                 Reason::NoProvider,
-                "there is no Provider of this name",
+                "no Provider owns this Version; one of this name that lists the version makes its own",
             ),
             (true, true) => (true, Reason::Published, "clients can have it"),
             (true, false) => (
@@ -150,11 +190,32 @@ impl<'a> Report<'a> {
         let Refusal { reason, message } = refusal;
         self.set(status, ConditionType::Stalled, true, *reason, message);
         conditions::remove(&mut status.conditions, ConditionType::Reconciling);
-        if status.artifact.is_none() {
-            status.synced = false;
-            self.set(status, ConditionType::Ready, false, *reason, message);
-        } else {
+        if self.is_stored(status) {
             self.set(status, ConditionType::Stale, true, *reason, message);
+        } else {
+            conditions::remove(&mut status.conditions, ConditionType::Fetched);
+            self.unpublished(status, *reason, message);
+        }
+    }
+
+    /// Nothing of ours is stored: whatever a status says beyond that is not so.
+    fn unpublished(&self, status: &mut VersionStatus, reason: Reason, message: &str) {
+        status.synced = false;
+        for later in [
+            ConditionType::SourceVerified,
+            ConditionType::Scanned,
+            ConditionType::Signed,
+            ConditionType::ContentDrift,
+            ConditionType::Stale,
+        ] {
+            conditions::remove(&mut status.conditions, later);
+        }
+        for summary in [
+            ConditionType::Stored,
+            ConditionType::Published,
+            ConditionType::Ready,
+        ] {
+            self.set(status, summary, false, reason, message);
         }
     }
 
@@ -175,7 +236,7 @@ impl<'a> Report<'a> {
         let is_final = error.kind() == opendepot_domain::Kind::Invalid
             || reason == Reason::PlatformUnavailable;
         status.sync_status = format!("{prefix}{message}").chars().take(4_000).collect();
-        if status.artifact.is_some() {
+        if self.is_stored(status) {
             self.set(
                 status,
                 ConditionType::Stale,
@@ -186,9 +247,12 @@ impl<'a> Report<'a> {
             conditions::remove(&mut status.conditions, ConditionType::Reconciling);
             return;
         }
-        status.synced = false;
-        self.set(status, stage, false, reason, &message);
-        self.set(status, ConditionType::Ready, false, reason, &message);
+        if stage == ConditionType::Stored {
+            self.fetched(status);
+        } else {
+            self.set(status, stage, false, reason, &message);
+        }
+        self.unpublished(status, reason, &message);
         if is_final {
             self.set(status, ConditionType::Stalled, true, reason, &message);
             conditions::remove(&mut status.conditions, ConditionType::Reconciling);

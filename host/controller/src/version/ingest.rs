@@ -2,13 +2,14 @@
 //! digest; a crash anywhere repeats it.
 
 use super::conditions::Report;
+use super::drift::Comparison;
 use super::intent::Intent;
 use super::{Turn, artifact};
 use crate::context::unix_now;
 use crate::error::Error;
 use crate::{readme, seal};
+use kube::Api;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt as _};
 use opendepot_actors::reconciler::{Fetched, JobError, Origin, ProviderOrigin};
 use opendepot_crds as crds;
 use opendepot_crds::{
@@ -22,22 +23,6 @@ use opendepot_identity::SealState;
 use opendepot_scanning::ScanRequest;
 use std::sync::Arc;
 
-/// What a fetched source means for what is stored.
-enum Comparison {
-    /// Nothing is stored yet, or the stored bytes went missing and these are the same.
-    Store,
-    /// The same content is stored.
-    Same,
-    /// Another content, which an administrator approved.
-    Replace,
-    /// Another content: old bytes stay.
-    Drift,
-    /// Another content of an immutable version: old bytes stay.
-    Immutable,
-    /// Another repository of the same name.
-    OtherSource,
-}
-
 impl Turn<'_> {
     /// Runs one sync. `stored` is what the sealed status records.
     pub(super) async fn ingest(
@@ -47,7 +32,7 @@ impl Turn<'_> {
         token: &str,
     ) -> Result<Action, Error> {
         let reconciler = &self.context.options.reconciler;
-        let report = Report::new(self.version, self.surroundings);
+        let report = self.report();
         let origin = self.pinned(intent).await?;
         opendepot_transfer::fault::point("sync.fetch");
         let fetched = match reconciler.fetch(&intent.id, origin).await {
@@ -70,24 +55,17 @@ impl Turn<'_> {
                 Err(error) => return Err(Error::Job(error)),
             },
         };
-        match self.compare(intent, stored.as_ref(), &fetched, is_missing) {
+        let comparison = self
+            .compare(intent, stored.as_ref(), &fetched, is_missing)
+            .await?;
+        match comparison {
             Comparison::Store => {
                 self.store(intent, stored.filter(|_| !is_missing), None, fetched, token)
                     .await
             }
             Comparison::Replace => self.store(intent, None, stored, fetched, token).await,
-            Comparison::Same => self.unchanged(intent, &report, token).await,
-            Comparison::Drift => {
-                let digest = fetched.sha256;
-                let message = format!(
-                    "the source now has other content for this version; the stored bytes stay. To accept it: \
-                     kubectl annotate -n {} versions.opendepot.defdev.io {} opendepot.defdev.io/accept-digest=sha256:{digest} --overwrite",
-                    intent.id.namespace,
-                    self.version.name_any()
-                );
-                self.differs(&report, Reason::ContentChanged, message, None, token)
-                    .await
-            }
+            Comparison::Same => self.unchanged(intent, &report, &fetched, token).await,
+            Comparison::Drift => self.drifted(intent, &report, &fetched, token).await,
             Comparison::Immutable => {
                 let text = format!("{}'{}'", crds::SYNC_IMMUTABLE, fetched.sha256.to_base64());
                 self.differs(&report, Reason::Immutable, text.clone(), Some(text), token)
@@ -126,46 +104,6 @@ impl Turn<'_> {
         }
     }
 
-    fn compare(
-        &self,
-        intent: &Intent,
-        stored: Option<&ArtifactRecord>,
-        fetched: &Fetched,
-        is_missing: bool,
-    ) -> Comparison {
-        let Some(stored) = stored else {
-            return Comparison::Store;
-        };
-        let source = self.status().source.unwrap_or_default();
-        if source.repository_id.is_some()
-            && fetched.source.repository_id.is_some()
-            && source.repository_id != fetched.source.repository_id
-        {
-            return Comparison::OtherSource;
-        }
-        // The same tree in other wrapping is the same content (Z22): stored bytes stay.
-        let has_same_tree = fetched.tree_digest.is_some()
-            && fetched.tree_digest.map(|digest| digest.to_string()) == source.tree_digest;
-        if stored.sha256 == fetched.sha256 {
-            return if is_missing {
-                Comparison::Store
-            } else {
-                Comparison::Same
-            };
-        }
-        if has_same_tree && !is_missing {
-            return Comparison::Same;
-        }
-        if intent.is_immutable {
-            return Comparison::Immutable;
-        }
-        if self.approved() == Some(fetched.sha256) {
-            Comparison::Replace
-        } else {
-            Comparison::Drift
-        }
-    }
-
     /// Places and stores fetched bytes, and publishes them by recording it.
     async fn store(
         &self,
@@ -176,7 +114,7 @@ impl Turn<'_> {
         token: &str,
     ) -> Result<Action, Error> {
         let reconciler = &self.context.options.reconciler;
-        let report = Report::new(self.version, self.surroundings);
+        let report = self.report();
         let sealed = !matches!(
             seal::check(&self.context.options.artifact_keys, self.version),
             SealState::Invalid
@@ -261,6 +199,19 @@ impl Turn<'_> {
                 .fail(intent, &report, ConditionType::Stored, error)
                 .await;
         }
+        if replaced.is_some()
+            && let Some(older) = &turn.status().previous
+            && *older != StatusArtifact::from(&record)
+        {
+            // Only one replaced content is kept; what went before would be left behind.
+            opendepot_transfer::fault::point("sync.erase");
+            if let Err(error) = super::cleanup::erase_older(&turn, intent, older).await {
+                return turn
+                    .fail(intent, &report, ConditionType::Stored, error)
+                    .await;
+            }
+            opendepot_transfer::fault::point("sync.erase.done");
+        }
         let mut after = turn.status();
         turn.record(
             intent,
@@ -271,7 +222,7 @@ impl Turn<'_> {
             token,
         )
         .await?;
-        let report = Report::new(version, self.surroundings);
+        let report = turn.report();
         turn.describe_source(&report, &fetched, &mut after);
         report.stored(&mut after, intent.id.kind);
         seal::apply(&self.context.options.artifact_keys, version, &mut after);
@@ -328,8 +279,6 @@ impl Turn<'_> {
             after.previous = Some(StatusArtifact::from(replaced));
         }
         after.sha256 = Some(record.sha256.to_string());
-        after.checksum = Some(record.sha256.to_base64());
-        after.archive_size_bytes = i64::try_from(record.size).ok();
         after.h1 = fetched.h1.as_ref().map(ToString::to_string);
         after.protocols.clone_from(&fetched.protocols);
         after
@@ -351,9 +300,18 @@ impl Turn<'_> {
             result: crds::VerdictResult::Publish,
             reason: "scanning is not enabled".to_owned(),
         });
+        self.keep_readme(intent, fetched, after).await
+    }
+
+    async fn keep_readme(
+        &self,
+        intent: &Intent,
+        fetched: &Fetched,
+        after: &mut VersionStatus,
+    ) -> Result<(), Error> {
         if let (ArtifactKind::Module, Some(text)) = (intent.id.kind, &fetched.readme) {
             after.readme_config_map_ref =
-                readme::write(self.context, self.version, &intent.id, text).await?;
+                readme::write(self.context, self.version, intent, text).await?;
         }
         Ok(())
     }
@@ -406,53 +364,26 @@ impl Turn<'_> {
         &self,
         intent: &Intent,
         report: &Report<'_>,
+        fetched: &Fetched,
         token: &str,
     ) -> Result<Action, Error> {
         let mut after = self.status();
         after.last_handled_sync = Some(token.to_owned());
-        for over in [ConditionType::ContentDrift, ConditionType::Stale] {
+        // Damage that is still there is found, and said, again when it is served next.
+        for over in [
+            ConditionType::ContentDrift,
+            ConditionType::Stale,
+            ConditionType::ArtifactCorrupt,
+        ] {
             conditions::remove(&mut after.conditions, over);
         }
+        self.keep_readme(intent, fetched, &mut after).await?;
         report.stored(&mut after, intent.id.kind);
         seal::apply(
             &self.context.options.artifact_keys,
             self.version,
             &mut after,
         );
-        self.write(&after).await?;
-        Ok(Action::await_change())
-    }
-
-    /// The source has other content: say so once, keep what is stored.
-    async fn differs(
-        &self,
-        report: &Report<'_>,
-        reason: Reason,
-        message: String,
-        sync_status: Option<String>,
-        token: &str,
-    ) -> Result<Action, Error> {
-        let mut after = self.status();
-        after.last_handled_sync = Some(token.to_owned());
-        if let Some(text) = sync_status {
-            after.sync_status = text;
-        }
-        tracing::warn!(
-            target: "opendepot::audit",
-            action = "drift",
-            k8s.namespace = %self.version.namespace().unwrap_or_default(),
-            k8s.name = %self.version.name_any(),
-            reason = reason.as_str(),
-            "{message}"
-        );
-        report.set(
-            &mut after,
-            ConditionType::ContentDrift,
-            true,
-            reason,
-            &message,
-        );
-        conditions::remove(&mut after.conditions, ConditionType::Reconciling);
         self.write(&after).await?;
         Ok(Action::await_change())
     }

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod conditions;
+mod drift;
 mod ingest;
 pub(crate) mod intent;
 
@@ -10,16 +11,18 @@ use crate::context::{Context, unix_now};
 use crate::error::Error;
 use crate::owned::sync_request;
 use crate::{seal, status};
+pub(crate) use conditions::DAMAGED;
 use conditions::Report;
+pub(crate) use drift::approves_any;
 use intent::{Intent, Refusal};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{
-    ANNOTATION_ACCEPT_DIGEST, FINALIZER, MANAGER_VERSION, Module, Reason, StatusArtifact, Version,
+    ConditionType, FINALIZER, MANAGER_VERSION, Module, Reason, StatusArtifact, Version,
     VersionStatus,
 };
-use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord, Sha256};
+use opendepot_domain::{Artifact, ArtifactKind, ArtifactRecord};
 use opendepot_identity::SealState;
 use serde_json::json;
 use std::sync::Arc;
@@ -135,7 +138,7 @@ impl Turn<'_> {
         let handled = self.status().last_handled_sync.unwrap_or_default();
         // A request that was withdrawn asks for nothing.
         let has_handled = handled == token || (request.is_none() && intent.is_of(&handled));
-        if !has_handled || self.has_unused_approval(&record) {
+        if !has_handled || self.has_unused_approval(intent, &record).await? {
             return self.ingest(intent, Some(record), &token).await;
         }
         let artifact = artifact(intent, &record);
@@ -157,6 +160,12 @@ impl Turn<'_> {
         self.version.status.clone().unwrap_or_default()
     }
 
+    fn report(&self) -> Report<'_> {
+        let keys = &self.context.options.artifact_keys;
+        let is_sealed = seal::check(keys, self.version) != SealState::Invalid;
+        Report::new(self.version, self.surroundings, is_sealed)
+    }
+
     /// The record of stored bytes, when the status is ours.
     fn sealed_record(&self, seal: &SealState) -> Option<ArtifactRecord> {
         if *seal == SealState::Invalid {
@@ -166,30 +175,13 @@ impl Turn<'_> {
         ArtifactRecord::try_from(artifact).ok()
     }
 
-    /// Whether a content change was approved that is not yet what is stored.
-    fn has_unused_approval(&self, record: &ArtifactRecord) -> bool {
-        self.approved()
-            .is_some_and(|approved| approved != record.sha256)
-            && opendepot_crds::conditions::is_true(
-                &self.status().conditions,
-                opendepot_crds::ConditionType::ContentDrift,
-            )
-    }
-
-    /// The digest that `accept-digest` names.
-    pub(crate) fn approved(&self) -> Option<Sha256> {
-        let text = self.version.annotations().get(ANNOTATION_ACCEPT_DIGEST)?;
-        Sha256::from_hex(text.strip_prefix("sha256:")?).ok()
-    }
-
     /// Everything is as asked: only the conditions may need a touch.
     async fn settle(&self, intent: &Intent, must_reseal: bool) -> Result<Action, Error> {
         let mut after = self.status();
-        let report = Report::new(self.version, self.surroundings);
-        opendepot_crds::conditions::remove(
-            &mut after.conditions,
-            opendepot_crds::ConditionType::ArtifactMissing,
-        );
+        let report = self.report();
+        for over in [ConditionType::ArtifactMissing, ConditionType::Stale] {
+            opendepot_crds::conditions::remove(&mut after.conditions, over);
+        }
         report.stored(&mut after, intent.id.kind);
         if must_reseal {
             seal::apply(
@@ -205,7 +197,7 @@ impl Turn<'_> {
     /// Nothing can be done until the input changes.
     async fn refuse(&self, refusal: &Refusal) -> Result<Action, Error> {
         let mut after = self.status();
-        Report::new(self.version, self.surroundings).refused(&mut after, refusal);
+        self.report().refused(&mut after, refusal);
         if self.write(&after).await?.is_some() {
             crate::status::say_refused("version", self.version, refusal);
         }

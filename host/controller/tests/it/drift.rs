@@ -62,6 +62,20 @@ fn a_source_is_read_again_only_when_asked_and_a_change_keeps_the_old_bytes() {
             "good bytes are not taken down"
         );
         assert_eq!(world.served("network", "1.0.0"), Some(recorded(&first)));
+        // Who looks at what is ready sees it as well.
+        let says = |text: String| text.contains("ContentDrift");
+        world
+            .until(NAME, "its summary", |version: &Version| {
+                says(said(version, ConditionType::Ready).1)
+            })
+            .await;
+        world
+            .until("network", "its summary", |module: &Module| {
+                let list = &module.status.as_ref().unwrap().conditions;
+                let ready = opendepot_crds::conditions::find(list, ConditionType::Ready).unwrap();
+                ready.status == "True" && says(ready.message.clone())
+            })
+            .await;
         // The change is taken back: no drift any more.
         world.write_module("network", "1.0.0", "one");
         world.annotate::<Module>("network", REQUESTED_AT, "2").await;
@@ -117,6 +131,66 @@ fn an_approved_change_replaces_the_bytes_and_keeps_the_old_ones_until_deletion()
         world.delete::<Module>("network").await;
         world.gone(&second).await;
         assert!(world.stored().is_empty(), "what was put is removed");
+    });
+}
+
+#[test]
+fn an_approval_on_the_module_counts_and_only_the_last_replaced_bytes_are_kept() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        published(&world, json!({})).await;
+        for text in ["two", "three"] {
+            world.write_module("network", "1.0.0", text);
+            world
+                .annotate::<Module>("network", REQUESTED_AT, text)
+                .await;
+            let drifted = world.until(NAME, "its drift", has_drifted).await;
+            let digest = offered(&drifted);
+            world.annotate::<Module>("network", ACCEPT, &digest).await;
+            let accepted = |version: &Version| format!("sha256:{}", recorded(version)) == digest;
+            let version = world.until(NAME, "its new bytes", accepted).await;
+            assert!(!has_drifted(&version));
+            assert!(
+                version
+                    .metadata
+                    .annotations
+                    .is_none_or(|all| !all.contains_key(ACCEPT))
+            );
+            world
+                .wait("it to be served", || {
+                    world
+                        .served("network", "1.0.0")
+                        .is_some_and(|served| format!("sha256:{served}") == digest)
+                })
+                .await;
+        }
+        world.settled(Duration::from_secs(1)).await;
+        assert_eq!(world.stored().len(), 2, "the first content is left behind");
+    });
+}
+
+#[test]
+fn a_version_that_is_not_immutable_any_more_takes_an_approval() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        published(&world, json!({ "immutable": true })).await;
+        world.write_module("network", "1.0.0", "changed");
+        world.annotate::<Module>("network", REQUESTED_AT, "1").await;
+        let version = world.until(NAME, "its drift", has_drifted).await;
+        let text = version.status.unwrap().sync_status;
+        let base64 = text.rsplit('\'').nth(1).unwrap();
+        let digest = opendepot_domain::Sha256::from_base64(base64).unwrap();
+        let accept = format!("sha256:{digest}");
+        world.annotate::<Module>("network", ACCEPT, &accept).await;
+        world.settled(Duration::from_secs(1)).await;
+        assert!(has_drifted(&world.get(NAME).await), "it is immutable still");
+        let mutable = json!({ "spec": { "moduleConfig": { "immutable": false } } });
+        world.patch::<Module>("network", mutable).await;
+        world
+            .until(NAME, "its new bytes", |version: &Version| {
+                recorded(version) == digest
+            })
+            .await;
     });
 }
 

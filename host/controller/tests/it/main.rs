@@ -11,8 +11,10 @@
 
 mod drift;
 mod faults;
+mod honest;
 mod modules;
 mod names;
 mod providers;
 mod quiet;
 mod support;
+mod unbuilt;

@@ -11,7 +11,9 @@ use opendepot_actors::{
 };
 use opendepot_apiserver::{Embedded, Options};
 use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
-use opendepot_crds::{ConditionType, Module, Provider, Version, conditions::find};
+use opendepot_crds::{
+    ConditionType, Depot, GroupBinding, Module, Provider, Version, conditions::find,
+};
 use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions};
 use opendepot_domain::{
     Artifact, ArtifactRecord, Operation, Placement, PluginId, Sha256, Transfer,
@@ -452,7 +454,7 @@ impl World {
         ))
     }
 
-    /// Waits until no Module, Provider or Version has changed for `quiet`, and says at which
+    /// Waits until no resource of ours has changed for `quiet`, and says at which
     /// revision that is.
     pub(crate) async fn settled(&self, quiet: Duration) -> String {
         let started = Instant::now();
@@ -477,7 +479,12 @@ impl World {
         let versions = self.next_write::<Version>(revision);
         let modules = self.next_write::<Module>(revision);
         let providers = self.next_write::<Provider>(revision);
-        let any = futures::future::select_all([versions, modules, providers]);
+        let unbuilt = [
+            self.next_write::<Depot>(revision),
+            self.next_write::<GroupBinding>(revision),
+        ];
+        let built = [versions, modules, providers];
+        let any = futures::future::select_all(built.into_iter().chain(unbuilt));
         match tokio::time::timeout(quiet, any).await {
             Err(_) => true,
             Ok((what, ..)) => {

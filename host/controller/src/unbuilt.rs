@@ -1,0 +1,95 @@
+//! Kinds that nobody acts on in this version. An object that waits in silence looks like one that
+//! is about to work, so each says once that it will not.
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::status;
+use crate::version::condition_time;
+use kube::runtime::controller::Action;
+use kube::{Api, Resource as _, ResourceExt as _};
+use opendepot_crds::{
+    Condition, ConditionType, Depot, GroupBinding, MANAGER_DEPOT, MANAGER_GROUP_BINDING, Reason,
+    conditions,
+};
+use std::sync::Arc;
+
+const DEPOT: &str = "this version looks for nothing upstream: the Depot is kept and nobody acts on it; \
+                     list versions in Modules and Providers";
+const GROUP_BINDING: &str = "this version reads no GroupBindings: the object is kept, it grants nothing and refuses nobody; \
+                             access is what the auth plugins decide";
+
+/// Says that nobody acts on a Depot.
+pub(crate) async fn depot(depot: Arc<Depot>, context: Arc<Context>) -> Result<Action, Error> {
+    let api: Api<Depot> = context.api(&depot.namespace().unwrap_or_default());
+    let mut after = depot.status.clone().unwrap_or_default();
+    let generation = depot.meta().generation;
+    say(
+        &mut after.conditions,
+        &[ConditionType::Ready],
+        DEPOT,
+        generation,
+    );
+    after.observed_generation = generation;
+    let before = depot.status.as_ref();
+    if status::patch(&api, depot.as_ref(), before, &after, MANAGER_DEPOT)
+        .await?
+        .is_some()
+    {
+        warn("depot", depot.as_ref(), DEPOT);
+    }
+    Ok(Action::await_change())
+}
+
+/// Says that nobody reads a GroupBinding.
+pub(crate) async fn group_binding(
+    binding: Arc<GroupBinding>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let api: Api<GroupBinding> = context.api(&binding.namespace().unwrap_or_default());
+    let mut after = binding.status.clone().unwrap_or_default();
+    let generation = binding.meta().generation;
+    let types = [ConditionType::Accepted, ConditionType::Ready];
+    say(&mut after.conditions, &types, GROUP_BINDING, generation);
+    after.observed_generation = generation;
+    let before = binding.status.as_ref();
+    if status::patch(
+        &api,
+        binding.as_ref(),
+        before,
+        &after,
+        MANAGER_GROUP_BINDING,
+    )
+    .await?
+    .is_some()
+    {
+        warn("group binding", binding.as_ref(), GROUP_BINDING);
+    }
+    Ok(Action::await_change())
+}
+
+/// `Stalled` tells tools that wait for an object to stop waiting.
+fn say(list: &mut Vec<Condition>, types: &[ConditionType], message: &str, generation: Option<i64>) {
+    let (reason, now) = (Reason::NotBuilt, condition_time());
+    for type_ in types {
+        conditions::set(list, *type_, false, reason, message, generation, &now);
+    }
+    conditions::set(
+        list,
+        ConditionType::Stalled,
+        true,
+        reason,
+        message,
+        generation,
+        &now,
+    );
+}
+
+fn warn<K: kube::Resource>(kind: &'static str, object: &K, message: &'static str) {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    tracing::warn!(
+        k8s.namespace = %namespace,
+        k8s.name = %name,
+        reason = Reason::NotBuilt.as_str(),
+        "nothing is done for {kind} `{namespace}/{name}`: {message}"
+    );
+}
