@@ -7,7 +7,7 @@ use crate::{
 };
 use flate2::{Compress, Compression, FlushCompress};
 use opendepot_domain::{Kind, ResourceName};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn refused(bytes: &[u8], limits: &Limits) -> Error {
     let file = on_disk(bytes);
@@ -252,6 +252,32 @@ fn a_call_stops_when_it_is_cancelled_or_late() {
     let error = package_with(&input, None, Format::Zip, &late).expect_err("late");
     assert!(matches!(error, Error::TimedOut { .. }));
     assert_eq!(error.kind(), Kind::Busy);
+}
+
+#[test]
+fn links_that_are_slow_to_follow_end_at_the_time_limit() {
+    // Each of the many links leads through a chain of long ones: a billion steps in all.
+    let detour = "d/../".repeat(800);
+    let mut entries = vec![Spec::new("d/f", b"x")];
+    entries.extend(
+        (0..38).map(|hop| Spec::link(&format!("c{hop}"), &format!("{detour}c{}", hop + 1))),
+    );
+    entries.push(Spec::link("c38", "d/f"));
+    entries.extend((0..20_000).map(|index| Spec::link(&format!("l{index}"), "c0")));
+    let file = on_disk(&zip(&entries).bytes);
+    let input = ModuleInput::Archive {
+        file: file.path(),
+        wrapper: Wrapper::Keep,
+    };
+    let limits = Limits {
+        inspect_time: Duration::from_secs(2),
+        ..Limits::module()
+    };
+    let started = Instant::now();
+    let error = package_with(&input, None, Format::Zip, &limits).expect_err("slow");
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    // Whoever looks at the clock afterwards only notices late; it would take minutes.
+    assert!(started.elapsed() < 10 * limits.inspect_time);
 }
 
 #[test]

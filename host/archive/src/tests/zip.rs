@@ -345,6 +345,19 @@ fn archives_with_two_readings_are_refused() {
             "folder by name only",
             one(Spec::stored("a/", b"").mode(0o100_644)),
         ),
+        ("folder by the MS-DOS attribute only", {
+            let zip = zip(&[Spec {
+                system: 0,
+                ..spec()
+            }]);
+            let attributes = zip.centrals[0] + 38;
+            zip.set32(attributes, 0x10).bytes
+        }),
+        ("folder by name and attribute, yet a file by mode", {
+            let zip = zip(&[Spec::stored("a/", b"")]);
+            let attributes = zip.centrals[0] + 38;
+            zip.set32(attributes, 0o100_644 << 16 | 0x10).bytes
+        }),
         (
             "link that is none on MS-DOS",
             one(Spec {

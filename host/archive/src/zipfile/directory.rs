@@ -19,6 +19,9 @@ pub(super) const DESCRIPTOR: u16 = 1 << 3;
 const KNOWN_FLAGS: u16 = 1 << 1 | 1 << 2 | DESCRIPTOR | UTF8;
 pub(super) const UTF8: u16 = 1 << 11;
 
+/// The attribute of a folder on MS-DOS.
+const DOS_FOLDER: u32 = 1 << 4;
+
 const ZIP64_FIELD: u16 = 0x0001;
 const UNICODE_PATH_FIELD: u16 = 0x7075;
 
@@ -182,7 +185,9 @@ fn kind_and_mode(system: u8, attributes: u32, raw_name: &[u8]) -> Result<(EntryK
             )));
         }
     };
-    if (kind == EntryKind::Folder) != is_named_folder {
+    // Where there is no Unix mode, clients go by the MS-DOS attribute.
+    let is_marked_folder = attributes & DOS_FOLDER != 0;
+    if (kind == EntryKind::Folder) != is_named_folder || (is_marked_folder && !is_named_folder) {
         return Err(Error::corrupt(format!(
             "`{}` is both file and folder",
             shown(raw_name)
