@@ -45,7 +45,7 @@ pub struct ProviderSpec {
     /// The versions to publish; taking one out deletes it.
     #[schemars(length(max = limits::VERSIONS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
-    #[x_kube(validation = Rule::new(crate::module::UNIQUE_VERSIONS).message(crate::module::UNIQUE_VERSIONS_MESSAGE).reason(Reason::FieldValueDuplicate))]
+    #[x_kube(validation = Rule::new(crate::module::UNIQUE_VERSIONS).message(crate::module::UNIQUE_VERSIONS_MESSAGE))]
     pub versions: Vec<ProviderSpecVersion>,
 }
 

@@ -167,3 +167,32 @@ fn walk(schema: &Value, path: &str) {
         );
     }
 }
+
+/// A cluster answers `FieldValueDuplicate` with the value alone: the rule's words would be lost.
+#[test]
+fn every_rule_says_what_is_wrong() {
+    fn visit(schema: &Value, path: &str, num_rules: &mut usize) {
+        for rule in schema["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            assert!(rule["message"].is_string(), "{path}: {rule}");
+            assert_ne!(rule["reason"], "FieldValueDuplicate", "{path}: {rule}");
+            *num_rules += 1;
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            visit(property, &format!("{path}.{name}"), num_rules);
+        }
+        for below in ["items", "additionalProperties"] {
+            if schema[below].is_object() {
+                visit(&schema[below], path, num_rules);
+            }
+        }
+    }
+    let mut num_rules = 0;
+    for kind in KINDS {
+        visit(&crate::support::schema(kind), kind, &mut num_rules);
+    }
+    assert!(num_rules > 50, "{num_rules}");
+}
