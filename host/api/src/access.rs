@@ -34,7 +34,7 @@ pub struct AccessOptions {
 /// Everything about who may do what.
 pub struct Access {
     options: AccessOptions,
-    decisions: Cache<Arc<DecisionKey>, bool>,
+    decisions: Cache<Arc<DecisionKey>, Denial>,
     metrics: metric::Access,
 }
 
@@ -167,11 +167,32 @@ impl Access {
     }
 
     async fn is_allowed(&self, subject: &Subject, action: Action, target: &Target) -> bool {
+        let Some(reason) = self.denial(subject, action, target).await else {
+            return true;
+        };
+        tracing::info!(
+            target: "opendepot::audit",
+            request_id = %current_request_id(),
+            action = action.as_str(),
+            subject.name = %subject.name,
+            subject.authentication = subject.authentication.as_str(),
+            subject.client_address = %subject.client_address,
+            resource.namespace = %target.namespace,
+            resource.kind = target.kind.as_str(),
+            resource.name = %target.name,
+            reason = %reason,
+            "denied {} of {} `{}/{}`", action.as_str(), target.kind, target.namespace, target.name
+        );
+        false
+    }
+
+    /// Why not; nothing when it is allowed.
+    async fn denial(&self, subject: &Subject, action: Action, target: &Target) -> Denial {
         let policy = &self.options.policy;
         if policy.is_empty() {
-            let allowed = access::combine([], self.options.base) == Decision::Allow;
-            self.metrics.by_mode(allowed);
-            return allowed;
+            let denial = denial(access::combine([], self.options.base));
+            self.metrics.by_mode(denial.is_none());
+            return denial;
         }
         let key = Arc::new(DecisionKey {
             subject: subject.clone(),
@@ -179,10 +200,10 @@ impl Access {
             target: target.clone(),
             generation: policy.generation(),
         });
-        if let Some(allowed) = self.decisions.get(&key) {
+        if let Some(denial) = self.decisions.get(&key) {
             self.metrics.remembered.increment(1);
-            self.metrics.by_policy(allowed);
-            return allowed;
+            self.metrics.by_policy(denial.is_none());
+            return denial;
         }
         self.metrics.asked.increment(1);
         let started = Instant::now();
@@ -195,29 +216,24 @@ impl Access {
             None
         };
         let answer = answer.unwrap_or_else(|| Decision::Deny("malformed answer".to_owned()));
-        let decision = access::combine([answer], self.options.base);
-        let allowed = decision == Decision::Allow;
+        let denial = denial(access::combine([answer], self.options.base));
         self.metrics
             .asked_seconds
             .record(started.elapsed().as_secs_f64());
-        self.metrics.by_policy(allowed);
-        if let Decision::Deny(reason) = &decision {
-            tracing::info!(
-                target: "opendepot::audit",
-                request_id = %current_request_id(),
-                action = action.as_str(),
-                subject.name = %subject.name,
-                subject.authentication = subject.authentication.as_str(),
-                subject.client_address = %subject.client_address,
-                resource.namespace = %target.namespace,
-                resource.kind = target.kind.as_str(),
-                resource.name = %target.name,
-                reason = %reason,
-                "denied {} of {} `{}/{}`", action.as_str(), target.kind, target.namespace, target.name
-            );
-        }
-        self.decisions.insert(key, allowed);
-        allowed
+        self.metrics.by_policy(denial.is_none());
+        self.decisions.insert(key, denial.clone());
+        denial
+    }
+}
+
+/// The reason of a denial, kept with the remembered decision: every denial is audited.
+type Denial = Option<Arc<str>>;
+
+fn denial(decision: Decision) -> Denial {
+    match decision {
+        Decision::Allow => None,
+        Decision::Deny(reason) => Some(reason.into()),
+        Decision::Abstain => Some("no decision".into()),
     }
 }
 

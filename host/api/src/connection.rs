@@ -26,6 +26,9 @@ pub(crate) struct InFlight {
     is_h2: AtomicBool,
     /// It ends because its client did not take what it had asked for.
     is_too_slow: AtomicBool,
+    /// Its client ends lines with a lone line feed. The parser takes that for a line's end; who
+    /// stands in front of us may not, and see other requests than we do.
+    has_lone_feeds: AtomicBool,
     /// Whoever reads the connection: hyper does not look again by itself when a request ends.
     reader: Mutex<Option<Waker>>,
     /// HTTP/2 frames that their client has not yet made room for, by when it has to. At most
@@ -62,6 +65,11 @@ impl InFlight {
 
     fn stalls(&self) -> MutexGuard<'_, Vec<(usize, Instant)>> {
         self.stalls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether where one request ends may be seen in two ways.
+    pub(crate) fn has_lone_feeds(&self) -> bool {
+        self.has_lone_feeds.load(Ordering::Relaxed)
     }
 
     /// Ends the connection; what is being sent over it counts as broken off by the client's pace.
@@ -125,6 +133,8 @@ pub(crate) struct Clocked<S> {
     /// Runs while nothing is being answered: to the end of the idle time, or of the head.
     reading: Option<Pin<Box<Sleep>>>,
     is_in_head: bool,
+    /// The last byte read; of interest is whether it returned the carriage.
+    last_read: u8,
     num_begun: usize,
     writing: Option<Writing>,
     /// Runs to the earliest time by which an HTTP/2 client has to take a frame.
@@ -162,6 +172,7 @@ impl<S> Clocked<S> {
             rules,
             reading: None,
             is_in_head: false,
+            last_read: 0,
             num_begun: 0,
             writing: None,
             stalling: None,
@@ -236,11 +247,19 @@ impl<S> Clocked<S> {
         }
     }
 
-    fn note_read(&mut self, num_bytes: usize) {
+    fn note_read(&mut self, read: &[u8]) {
         self.forget_ended_head();
         // Only a request ends the idle time of an HTTP/2 connection: its pings are no work.
-        let is_h2 = self.in_flight.is_h2.load(Ordering::Relaxed);
-        if num_bytes > 0 && !is_h2 && self.in_flight.is_idle() && !self.is_in_head {
+        if read.is_empty() || self.in_flight.is_h2.load(Ordering::Relaxed) {
+            return;
+        }
+        for byte in read {
+            if *byte == b'\n' && self.last_read != b'\r' {
+                self.in_flight.has_lone_feeds.store(true, Ordering::Relaxed);
+            }
+            self.last_read = *byte;
+        }
+        if self.in_flight.is_idle() && !self.is_in_head {
             self.is_in_head = true;
             self.reading = None;
         }
@@ -304,7 +323,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(result) => {
-                this.note_read(buffer.filled().len() - before);
+                this.note_read(buffer.filled().get(before..).unwrap_or_default());
                 // A head that trickles in is ready now and then; its clock counts all the same.
                 if this.is_in_head
                     && let Poll::Ready(Err(error)) = this.poll_reading(context)

@@ -8,8 +8,8 @@ use crate::routes::Peer;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Version};
-use http_body::{Frame, SizeHint};
+use http::{HeaderValue, Request, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -168,13 +168,24 @@ async fn serve<S>(
         let guard = in_flight.enter(is_h2);
         let pace = is_h2.then_some(pace);
         let router = router.clone();
+        // Nothing here takes a body, so that none is worth the doubt where the next request begins.
+        let is_last = !is_h2 && (in_flight.has_lone_feeds() || !request.body().is_end_stream());
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
-            let response = router
+            let mut response = router
                 .oneshot(request)
                 .await
                 .unwrap_or_else(|never: Infallible| match never {});
+            let status = response.status();
+            let headers = response.headers_mut();
+            if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+                // The router says of every body how long it is, and these are none.
+                headers.remove(header::CONTENT_LENGTH);
+            }
+            if is_last {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             let is_download = response.extensions().get::<IsDownload>().is_some();
             Ok::<_, Infallible>(response.map(|body| Guarded {
                 body,

@@ -349,6 +349,6 @@ fn downloads_wait_for_a_permit_and_metadata_is_shed_at_once() {
         }
         world.send(Method::HEAD, NETWORK, &[]).await;
         assert_eq!(world.state.num_active_downloads(), 0);
-        assert_eq!(world.state.num_active_requests(), 0);
+        assert_eq!(world.state.num_active_metadata(), 0);
     });
 }

@@ -189,7 +189,7 @@ fn a_client_that_stops_reading_is_cut_and_its_permit_is_free_again() {
             "a cut body never looks whole"
         );
         until("no request in flight", || {
-            world.state.num_active_requests() == 0
+            world.state.num_active_metadata() == 0
         })
         .await;
     });
@@ -296,7 +296,7 @@ fn clients_that_vanish_give_everything_back() {
             "{:?}",
             started.elapsed()
         );
-        until("no request", || world.state.num_active_requests() == 0).await;
+        until("no request", || world.state.num_active_metadata() == 0).await;
     });
 }
 

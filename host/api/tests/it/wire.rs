@@ -2,7 +2,7 @@
 //! nobody asked for (H10), header injection as raw bytes (H08).
 
 use crate::socket::{Running, num_answers};
-use crate::support::{Mode, Setup, run};
+use crate::support::{Mode, NETWORK, Setup, run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -99,6 +99,36 @@ fn ambiguous_requests_reach_no_handler_twice() {
                 format!("GET / HTTP/1.2\r\nHost: localhost\r\n\r\n{SMUGGLED}"),
             ),
             ("no version", format!("GET /\r\n\r\n{SMUGGLED}")),
+            (
+                "bare line feeds",
+                format!("GET / HTTP/1.1\nHost: localhost\n\n{SMUGGLED}"),
+            ),
+            (
+                "one bare line feed",
+                format!("{head}X-A: a\nContent-Length: 0\r\n\r\n{SMUGGLED}"),
+            ),
+            (
+                "a bare line feed at the end",
+                format!("{head}X-A: a\r\n\n{SMUGGLED}"),
+            ),
+            (
+                "one length twice",
+                format!("{head}Content-Length: 5\r\nContent-Length: 5\r\n\r\naaaaa{SMUGGLED}"),
+            ),
+            (
+                "chunked twice",
+                format!("{head}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"),
+            ),
+            (
+                "chunked in two lines",
+                format!(
+                    "{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"
+                ),
+            ),
+            (
+                "packed and chunked",
+                format!("{head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n{SMUGGLED}"),
+            ),
         ] {
             let mut wire = running.connect().await;
             wire.send(request.as_bytes()).await;
@@ -109,6 +139,69 @@ fn ambiguous_requests_reach_no_handler_twice() {
             assert!(!text.starts_with("HTTP/1.1 5"), "{name}: {text}");
         }
         assert_eq!(smuggled.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_line_feed_alone_is_noticed_however_it_arrives() {
+    run(async |pool| {
+        let world = Setup::new(Mode::Anonymous).start(&pool).await;
+        let running = Running::start(&world, Duration::from_secs(5)).await;
+        for (parts, is_kept) in [
+            (
+                &["GET ", LIST, " HTTP/1.1\r", "\nHost: localhost\r\n\r", "\n"][..],
+                true,
+            ),
+            (
+                &["GET ", LIST, " HTTP/1.1", "\nHost: localhost\r\n\r\n"],
+                false,
+            ),
+            (
+                &["GET ", LIST, " HTTP/1.1\r\nHost: localhost\r\n", "\n"],
+                false,
+            ),
+        ] {
+            let mut wire = running.connect().await;
+            for part in parts {
+                wire.send(part.as_bytes()).await;
+                tokio::task::yield_now().await;
+            }
+            let (head, _) = wire.answer().await;
+            assert!(head.starts_with("HTTP/1.1 200"), "{parts:?}: {head}");
+            assert_eq!(!head.contains("connection: close"), is_kept, "{parts:?}");
+            if is_kept {
+                wire.get(LIST).await;
+                assert!(wire.head().await.starts_with("HTTP/1.1 200"), "{parts:?}");
+            } else {
+                assert!(wire.until_closed().await.is_empty(), "{parts:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_answer_without_a_body_says_no_length() {
+    run(async |pool| {
+        let world = Setup::new(Mode::Anonymous).start(&pool).await;
+        let running = Running::start(&world, Duration::from_secs(5)).await;
+        let mut wire = running.connect().await;
+        for method in ["GET", "HEAD"] {
+            for (target, header, status) in [
+                (
+                    "/opendepot/modules/v1/team/network/aws/1.1.0/download",
+                    "X-A: b",
+                    "204",
+                ),
+                (NETWORK, "If-None-Match: *", "304"),
+            ] {
+                let request =
+                    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n");
+                wire.send(request.as_bytes()).await;
+                let head = wire.head().await;
+                assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+                assert!(!head.contains("content-length"), "{method}: {head}");
+            }
+        }
     });
 }
 
