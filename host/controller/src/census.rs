@@ -35,17 +35,20 @@ enum State {
     Pending,
     Failing,
     Stalled,
+    /// Its source does not have this platform.
+    Unavailable,
     Drifted,
     Damaged,
     Deleting,
 }
 
 impl State {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Ready,
         Self::Pending,
         Self::Failing,
         Self::Stalled,
+        Self::Unavailable,
         Self::Drifted,
         Self::Damaged,
         Self::Deleting,
@@ -57,6 +60,7 @@ impl State {
             Self::Pending => "pending",
             Self::Failing => "failing",
             Self::Stalled => "stalled",
+            Self::Unavailable => "unavailable",
             Self::Drifted => "drifted",
             Self::Damaged => "damaged",
             Self::Deleting => "deleting",
@@ -77,6 +81,9 @@ impl State {
         }
         if is(ConditionType::ContentDrift) {
             return Self::Drifted;
+        }
+        if crate::release::is_unavailable(list) {
+            return Self::Unavailable;
         }
         if is(ConditionType::Stalled) {
             return Self::Stalled;
@@ -272,6 +279,10 @@ mod tests {
                     ("Stalled", "True", "InvalidSpec"),
                 ]),
                 State::Stalled,
+            ),
+            (
+                conditions(&[("Stalled", "True", "PlatformUnavailable")]),
+                State::Unavailable,
             ),
             (conditions(&[ready]), State::Ready),
             (

@@ -25,7 +25,7 @@ impl Readiness {
         problems.extend(more);
         problems.extend(applied.refused.iter().cloned());
         if num_coming > 0 {
-            problems.push(format!("{num_coming} {noun} wait to be created"));
+            problems.push(format!("to be created: {num_coming}"));
         }
         let num_absent = applied
             .versions
@@ -39,10 +39,10 @@ impl Readiness {
             let num_published = num_desired.saturating_sub(num_absent);
             let absent = match num_absent {
                 0 => String::new(),
-                num_absent => format!(", {num_absent} are not at the source"),
+                num_absent => format!(", {num_absent} not at the source"),
             };
             let drifted = drifted(applied.versions.values());
-            let message = format!("{num_published} {noun} are published{absent}{drifted}");
+            let message = format!("{noun} published: {num_published}{absent}{drifted}");
             (true, Reason::Succeeded, message)
         } else {
             let reason = if applied.refused.is_empty() {
@@ -92,7 +92,7 @@ fn drifted<'a>(versions: impl Iterator<Item = &'a Arc<Summary>>) -> String {
     names.sort_unstable();
     let (num, shown) = (names.len(), names.into_iter().take(3).collect::<Vec<_>>());
     format!(
-        "; of {num} the source has other content now, see their ContentDrift: {}",
+        "; other content at the source of {num}, see ContentDrift: {}",
         shown.join(", ")
     )
 }

@@ -15,6 +15,7 @@ mod hostile;
 mod metrics;
 mod modules;
 mod providers;
+mod scrape;
 mod tokens;
 mod wire;
 

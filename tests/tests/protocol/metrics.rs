@@ -1,12 +1,15 @@
 //! `/metrics`, `/livez` and `/version` of a running registry (reliability.md 10.1 and 10.4).
 
+use crate::scrape::Scrape;
 use crate::tokens::with_tokens;
 use crate::{as_go_getter, module_download, module_location, package, path_of, serve, text};
 use opendepot_tests::fixture::{NAMESPACE, noise};
 use opendepot_tests::server::{MODULES, PROVIDERS};
 use opendepot_tests::wait::SOON;
-use opendepot_tests::{Module, Registry, wait_until};
+use opendepot_tests::{Module, Registry, Setup, wait_until};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::net::TcpStream;
 
 /// What `host/METRICS.md` says of a family.
 struct Listed {
@@ -42,96 +45,6 @@ fn page() -> BTreeMap<String, Listed> {
     listed
 }
 
-/// One line of the text format.
-#[derive(Debug)]
-struct Sample {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
-}
-
-/// One scrape, taken apart.
-struct Scrape {
-    text: String,
-    helped: BTreeSet<String>,
-    types: BTreeMap<String, String>,
-    samples: Vec<Sample>,
-}
-
-impl Scrape {
-    async fn of(registry: &Registry) -> Self {
-        let url = format!("http://{}/metrics", registry.setup().admin_address());
-        let answer = registry.http().get(url).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let content_type = answer.headers()["content-type"].to_str().unwrap();
-        assert!(
-            content_type.starts_with("text/plain; version=0.0.4"),
-            "{content_type}"
-        );
-        let text = answer.text().await.unwrap();
-        let (mut helped, mut types) = (BTreeSet::new(), BTreeMap::new());
-        let mut samples = Vec::new();
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            if let Some(rest) = line.strip_prefix("# HELP ") {
-                let (name, help) = rest.split_once(' ').unwrap_or((rest, ""));
-                assert!(!help.is_empty(), "{line}");
-                assert!(helped.insert(name.to_owned()), "helped twice: {line}");
-            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-                let (name, kind) = rest.split_once(' ').unwrap();
-                let before = types.insert(name.to_owned(), kind.to_owned());
-                assert!(before.is_none(), "typed twice: {line}");
-            } else {
-                samples.push(sample(line));
-            }
-        }
-        Self {
-            text,
-            helped,
-            types,
-            samples,
-        }
-    }
-
-    /// The family of a sample: of a histogram's parts, the histogram.
-    fn family(&self, name: &str) -> String {
-        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| {
-            let base = name.strip_suffix(suffix)?;
-            (self.types.get(base)? == "histogram").then(|| base.to_owned())
-        });
-        of_histogram.unwrap_or_else(|| name.to_owned())
-    }
-
-    /// The sum of the samples of that name that have all these labels.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let has = |sample: &&Sample| {
-            let mut wanted = labels.iter();
-            wanted.all(|(key, value)| sample.labels.get(*key).is_some_and(|is| is == value))
-        };
-        let named = self.samples.iter().filter(|sample| sample.name == name);
-        named.filter(has).map(|sample| sample.value).sum()
-    }
-}
-
-fn sample(line: &str) -> Sample {
-    let (series, value) = line.rsplit_once(' ').unwrap();
-    let (name, rest) = series.split_once('{').unwrap_or((series, "}"));
-    let mut labels = BTreeMap::new();
-    // No value of ours holds a quote.
-    for pair in rest
-        .trim_end_matches('}')
-        .split("\",")
-        .filter(|pair| !pair.is_empty())
-    {
-        let (key, value) = pair.split_once("=\"").unwrap_or_else(|| panic!("{line}"));
-        labels.insert(key.to_owned(), value.trim_end_matches('"').to_owned());
-    }
-    Sample {
-        name: name.to_owned(),
-        labels,
-        value: value.parse().unwrap_or_else(|_| panic!("{line}")),
-    }
-}
-
 /// Asks for everything once, and for what is not there or not allowed.
 async fn use_it(registry: &Registry, tokens: &[String; 3]) {
     let [reader, _, nobody] = tokens;
@@ -140,7 +53,7 @@ async fn use_it(registry: &Registry, tokens: &[String; 3]) {
         format!("{MODULES}/{NAMESPACE}/hello/local/versions"),
         format!("{MODULES}/{NAMESPACE}/hello/local/9.9.9/download"),
         format!("{MODULES}/{NAMESPACE}/secret/local/versions"),
-        format!("{MODULES}/%2e%2e/hello/local/versions"),
+        format!("{MODULES}/{NAMESPACE}/hel%00lo/local/versions"),
         format!("{PROVIDERS}/{NAMESPACE}/note/versions"),
         "/nowhere/at/all?name=hello".to_owned(),
         package("note", "1.0.0", "plan9/mips"),
@@ -332,6 +245,7 @@ async fn what_happened_is_counted() {
             "opendepot_actor_handle_duration_seconds_count",
             vec![("actor", "reconciler")],
         ),
+        ("opendepot_sign_operations_total", vec![("result", "ok")]),
         ("opendepot_build_info", vec![]),
         ("opendepot_tokio_workers", vec![]),
         ("opendepot_tokio_alive_tasks", vec![]),
@@ -352,21 +266,25 @@ async fn what_happened_is_counted() {
         let ended = scrape.sum("opendepot_sync_outcome_total", &labels);
         assert!(timed >= 1.0 && ended >= timed, "{stage}: {timed}, {ended}");
     }
-    // Two modules, a provider of two platforms, one release.
+    // Two modules; a provider for two of the platforms that are asked for by default.
     let exactly = [
         (
             "opendepot_versions",
             vec![("kind", "module"), ("state", "ready")],
             2.0,
         ),
-        ("opendepot_versions", vec![("kind", "provider")], 2.0),
+        (
+            "opendepot_versions",
+            vec![("kind", "provider"), ("state", "ready")],
+            2.0,
+        ),
+        (
+            "opendepot_versions",
+            vec![("kind", "provider"), ("state", "unavailable")],
+            4.0,
+        ),
         ("opendepot_index_objects", vec![("kind", "module")], 2.0),
         ("opendepot_invalid_objects", vec![], 0.0),
-        (
-            "opendepot_sign_operations_total",
-            vec![("result", "ok")],
-            1.0,
-        ),
         ("opendepot_plugin_instances", vec![], 0.0),
         ("opendepot_plugin_memory_bytes", vec![], 0.0),
         ("opendepot_plugin_traps_total", vec![], 0.0),
@@ -437,6 +355,28 @@ async fn a_client_that_goes_away_is_told_from_one_that_has_all() {
         ((by_client, all) == (1.0, 1.0))
             .then_some(())
             .ok_or((by_client, all))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_told_from_one_that_goes_away() {
+    let module = Module::new("large").file("data.bin", noise(32 << 20, 3));
+    let setup = Setup::plain()
+        .config("limits: { http: { progressBytesPerSecond: 1048576, progressWindowSeconds: 1 } }");
+    module.write(&setup.manifests());
+    let registry = setup.start().await;
+    registry.wait_module("large", &["1.0.0"]).await;
+    let path = as_go_getter(&module_location(&registry, "large", "1.0.0").await);
+
+    let mut idle = TcpStream::connect(registry.setup().address()).unwrap();
+    write!(idle, "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").unwrap();
+    wait_until("the download to be cut and counted", SOON, || async {
+        let scrape = Scrape::of(&registry).await;
+        let slow = scrape.sum("opendepot_download_aborted_total", &[("cause", "slow")]);
+        let all = scrape.sum("opendepot_download_aborted_total", &[]);
+        let cut = (slow, all) == (1.0, 1.0);
+        cut.then_some(()).ok_or((slow, all))
     })
     .await;
 }

@@ -12,7 +12,8 @@
 //!
 //! **What may surprise.** Removing a file removes nothing unless `prune` is set, and then only
 //! objects that came from that file. While anything in the folder cannot be read, nothing is
-//! removed at all; nor is what a broken file once defined.
+//! removed at all; nor is what a broken or an empty file once defined. JSON with neither `kind` nor
+//! `apiVersion` is another program's.
 
 mod apply;
 mod merge;

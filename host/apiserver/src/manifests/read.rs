@@ -1,7 +1,7 @@
 //! Finding and parsing the files.
 
 use super::Problem;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -147,6 +147,11 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 
 /// Parses a file whole: one broken document makes its file unusable.
 fn parse(file: &str, text: &str, folder: &mut Folder) {
+    if text.trim().is_empty() {
+        // `command > file` empties it long before it writes: what it defined must not go.
+        folder.broken.insert(file.to_owned());
+        return;
+    }
     // JSON is read by the same parser: YAML contains it, and duplicate keys are errors there too.
     // Booleans are those of YAML 1.2: `y`, `no` and `on` are words.
     let options = serde_saphyr::options! { strict_booleans: true };
@@ -169,10 +174,20 @@ fn parse(file: &str, text: &str, folder: &mut Folder) {
             .max(1);
         match document.value {
             Value::Null => {}
+            // A release's manifest or a module's `main.tf.json` that no resource names yet.
+            Value::Object(map) if is_other_json(file, &map) => {}
             Value::Object(map) => expand(file, line, Value::Object(map), folder),
             _ => folder.reject(file, Some(line), "a document is not a mapping"),
         }
     }
+}
+
+/// JSON that does not even begin to be a resource belongs to another program.
+fn is_other_json(file: &str, map: &Map<String, Value>) -> bool {
+    let is_json = Path::new(file)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    is_json && !map.contains_key("kind") && !map.contains_key("apiVersion")
 }
 
 /// The parser's message without its position, which is told apart, and without advice to
@@ -263,6 +278,36 @@ mod tests {
             assert!(found.abs_diff(line) <= 1, "{name}: line {found}");
             assert!(!folder.problems[0].message.contains('\n'), "{name}");
             assert!(folder.broken.contains("f.yaml"), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_keeps_what_it_defined_and_one_of_comments_does_not() {
+        for (text, is_kept) in [("", true), (" \n\n", true), ("# nothing\n", false)] {
+            let folder = parsed(text);
+            assert_eq!(folder.broken.contains("f.yaml"), is_kept, "{text:?}");
+            assert!(folder.problems.is_empty() && folder.documents.is_empty());
+        }
+    }
+
+    #[test]
+    fn json_of_other_programs_is_passed_over() {
+        for (file, text, num) in [
+            (
+                "p_1.0.0_manifest.json",
+                r#"{"version": 1, "metadata": {}}"#,
+                0,
+            ),
+            ("main.tf.json", r#"{"variable": {}}"#, 0),
+            // These are meant to be resources.
+            ("a.json", r#"{"kind": "Module"}"#, 1),
+            ("a.json", r#"{"apiVersion": "v1"}"#, 1),
+            ("a.yaml", "spec: {}", 1),
+        ] {
+            let mut folder = Folder::default();
+            parse(file, text, &mut folder);
+            assert_eq!(folder.documents.len(), num, "{file} {text}");
+            assert!(folder.problems.is_empty());
         }
     }
 

@@ -141,6 +141,13 @@ impl<'a> Report<'a> {
             message.to_owned()
         };
         self.set(status, ConditionType::Ready, is_published, ready, &message);
+        // What was found earlier, and is still so, is so for this generation too.
+        for condition in &mut status.conditions {
+            let is_ours = |type_: &ConditionType| type_.as_str() == condition.type_;
+            if ConditionType::ALL.iter().any(is_ours) {
+                condition.observed_generation = self.version.metadata.generation;
+            }
+        }
     }
 
     fn signed(&self, status: &mut VersionStatus) -> (bool, Reason, &'static str) {
@@ -151,36 +158,27 @@ impl<'a> Report<'a> {
                     && Some(file.arch.as_str()) == spec.architecture.as_deref()
             })
         });
-        if is_listed {
-            self.set(
-                status,
-                ConditionType::Signed,
-                true,
-                Reason::Succeeded,
-                "a signed release lists this platform",
-            );
-        } else {
-            let message = "the release waits for every platform, and is then signed";
-            self.set(
-                status,
-                ConditionType::Signed,
-                false,
-                Reason::ReleaseIncomplete,
-                message,
-            );
-        }
-        match (self.surroundings.has_parent, is_listed) {
-            (false, _) => (
-                false,
-                Reason::NoProvider,
-                "no Provider owns this Version; one of this name that lists the version makes its own",
-            ),
-            (true, true) => (true, Reason::Published, "clients can have it"),
-            (true, false) => (
-                false,
+        let unsigned = if self.surroundings.has_parent {
+            (
                 Reason::ReleaseIncomplete,
                 "the release waits for every platform, and is then signed",
-            ),
+            )
+        } else {
+            (
+                Reason::NoProvider,
+                "no Provider owns this Version; one of this name that lists the version makes its own",
+            )
+        };
+        let (reason, message) = if is_listed {
+            (Reason::Succeeded, "a signed release lists this platform")
+        } else {
+            unsigned
+        };
+        self.set(status, ConditionType::Signed, is_listed, reason, message);
+        if is_listed && self.surroundings.has_parent {
+            (true, Reason::Published, "clients can have it")
+        } else {
+            (false, unsigned.0, unsigned.1)
         }
     }
 

@@ -218,7 +218,7 @@ fn a_provider_counts_what_is_published_and_not_what_its_source_lacks() {
         let (status, _, message) = provider_says(&part, ConditionType::Ready);
         assert_eq!(
             (status.as_str(), message.as_str()),
-            ("True", "1 packages are published, 1 are not at the source")
+            ("True", "packages published: 1, 1 not at the source")
         );
         assert_eq!(provider_says(&part, ConditionType::Reconciling).0, "");
         // Nothing of it is there.

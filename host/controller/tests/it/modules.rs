@@ -42,6 +42,19 @@ fn versions_appear_are_published_and_served() {
                 })
                 .await;
             assert_eq!(named.spec.file_name.as_ref(), Some(&artifact.file_name));
+            world
+                .until(
+                    name,
+                    "its conditions to be of its generation",
+                    |version: &Version| {
+                        let generation = version.metadata.generation;
+                        let conditions = &version.status.as_ref().unwrap().conditions;
+                        conditions
+                            .iter()
+                            .all(|condition| condition.observed_generation == generation)
+                    },
+                )
+                .await;
         }
         let ready = |module: &Module| {
             let status = module.status.as_ref();

@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_watch_that_says_something_is_fresh() {
         let freshness = Freshness::new();
         let service = tower::service_fn(|_: Request<()>| async {

@@ -13,6 +13,10 @@ pub(crate) struct Family {
     pub(crate) kind: Kind,
     pub(crate) unit: Unit,
     /// Names of labels. Their values are closed sets, or the operator's: plugins and keys.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the tests that compare page, table and source")
+    )]
     pub(crate) labels: &'static [&'static str],
     pub(crate) help: &'static str,
 }
@@ -148,7 +152,7 @@ pub(crate) static TABLE: &[Family] = &[
     gauge("opendepot_upstream_ratelimit_remaining", &[],
         "Requests that GitHub last said are left."),
     gauge("opendepot_versions", &["kind", "state"],
-        "Versions: ready, pending, failing, stalled, drifted, damaged, deleting."),
+        "Versions: ready, pending, failing, stalled, unavailable (the source has no such platform), drifted, damaged, deleting."),
     measured_in(Unit::Seconds, gauge("opendepot_oldest_pending_sync_seconds", &[],
         "How long the Version that has waited longest is pending or failing; 0 when none is.")),
     // Storage

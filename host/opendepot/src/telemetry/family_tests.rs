@@ -123,12 +123,12 @@ fn the_page_lists_the_table() {
     let page = fs::read_to_string(page).unwrap();
     let listed: Vec<&str> = page
         .lines()
+        .take_while(|line| !line.starts_with("## "))
         .filter(|line| line.starts_with("| `opendepot_"))
         .collect();
     let rows: Vec<String> = TABLE.iter().map(row).collect();
-    assert_eq!(
-        listed,
-        rows,
+    assert!(
+        listed == rows,
         "the rows of host/METRICS.md should be:\n{}",
         rows.join("\n")
     );
