@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Codes that are answered here; one that is not listed is counted as `other`.
-const CODES: [(u16, &str); 19] = [
+const CODES: [(u16, &str); 20] = [
     (200, "200"),
+    (204, "204"),
     (206, "206"),
     (304, "304"),
     (400, "400"),

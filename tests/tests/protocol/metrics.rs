@@ -284,6 +284,12 @@ async fn what_happened_is_counted() {
             4.0,
         ),
         ("opendepot_index_objects", vec![("kind", "module")], 2.0),
+        // A code that the edge answers with and does not list.
+        (
+            "opendepot_http_server_request_duration_seconds_count",
+            vec![("code", "other")],
+            0.0,
+        ),
         ("opendepot_invalid_objects", vec![], 0.0),
         ("opendepot_plugin_instances", vec![], 0.0),
         ("opendepot_plugin_memory_bytes", vec![], 0.0),

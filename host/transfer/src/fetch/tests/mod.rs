@@ -1,6 +1,7 @@
 //! The fetcher against servers in this process: the servers.
 
 mod body;
+mod counted;
 mod policy;
 mod tls;
 
