@@ -80,6 +80,10 @@ async fn an_altered_signature_or_expiry_is_refused() {
                 path.replace(&format!("signature={signature}"), "s=1"),
             ),
             ("expired", of("expires", &expires, "1")),
+            (
+                "no platform",
+                of("signature", &signature, "x").replace("os=linux&arch=amd64&", ""),
+            ),
             ("negative", of("expires", &expires, "-1")),
             ("huge", of("expires", &expires, "99999999999999999999999")),
             (

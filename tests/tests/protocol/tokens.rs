@@ -260,6 +260,36 @@ async fn tokens_and_signatures_are_in_no_output() {
 }
 
 #[tokio::test]
+async fn every_refusal_is_audited_under_the_id_that_the_client_got() {
+    let (registry, [_, lister, nobody]) = with_tokens().await;
+    let mut refused = Vec::new();
+    for (path, who) in [
+        (list("hello"), &*nobody),
+        // Decided from memory, and audited all the same.
+        (list("hello"), &*nobody),
+        (module_download("hello", "1.0.0"), &*lister),
+        (list("hello"), "a.b.c"),
+    ] {
+        let answer = send(&registry, &path, who).await;
+        let id = answer.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        refused.push((path, id));
+    }
+    let (status, setup) = registry.stop().await;
+    assert!(status.success());
+    let log = setup.log();
+    for (path, id) in refused {
+        let mut lines = log.lines().filter(|line| line.contains(&id));
+        assert!(
+            lines.any(|line| line.contains("opendepot::audit")),
+            "{path} {id}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_a_policy_tokens_let_nobody_read_so_serve_refuses() {
     let setup = Setup::plain();
     token(
