@@ -4,10 +4,11 @@
 use crate::release;
 use crate::seal;
 use crate::version::intent;
-use kube::ResourceExt as _;
+use kube::{Resource, ResourceExt as _};
 use opendepot_crds::{
-    ANNOTATION_REQUESTED_AT, ConditionType, LABEL_MODULE, LABEL_NAMESPACE, LABEL_PROVIDER,
-    LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, Version, VersionSpec, conditions,
+    ANNOTATION_DELETION_POLICY, ANNOTATION_REQUESTED_AT, ConditionType, DELETION_POLICY_RETAIN,
+    LABEL_MODULE, LABEL_NAMESPACE, LABEL_PROVIDER, LABEL_PROVIDER_ARCH, LABEL_PROVIDER_OS, Version,
+    VersionSpec, conditions,
 };
 use opendepot_domain::{ArtifactId, ArtifactKind, ReleaseFile, Sha256};
 use opendepot_identity::{ArtifactKeys, SealState};
@@ -34,6 +35,8 @@ pub(crate) struct Summary {
     /// Our labels only.
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) requested_at: Option<String>,
+    /// Whether its bytes stay when it goes.
+    pub(crate) is_retained: bool,
     /// Nothing when it is ready, else why not.
     pub(crate) problem: Option<String>,
     /// Whether work on it goes on, or has not begun.
@@ -101,6 +104,7 @@ impl Summary {
             file_name: version.spec.file_name.clone(),
             labels: labels.collect(),
             requested_at: version.annotations().get(ANNOTATION_REQUESTED_AT).cloned(),
+            is_retained: is_retained(version),
             is_progressing: conditions::is_true(list, ConditionType::Reconciling)
                 || conditions::find(list, ConditionType::Ready).is_none(),
             has_drifted: conditions::is_true(list, ConditionType::ContentDrift),
@@ -123,6 +127,12 @@ impl Summary {
                 .unwrap_or_default(),
         })
     }
+}
+
+/// Whether an object says that bytes stay when it goes.
+pub(crate) fn is_retained<K: Resource>(object: &K) -> bool {
+    let policy = object.annotations().get(ANNOTATION_DELETION_POLICY);
+    policy.is_some_and(|policy| policy == DELETION_POLICY_RETAIN)
 }
 
 /// Digest of the part of a Version's spec that its owner decides.

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::index::is_retained;
 use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
 use crate::readiness::Readiness;
 use crate::status;
@@ -62,6 +63,7 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
         namespace: &namespace,
         reference: reference(module.as_ref())?,
         manager: MANAGER_MODULE,
+        is_retained: is_retained(module.as_ref()),
         requested_at: not_handled(
             &request,
             module.status.as_ref().map(|s| &s.last_handled_sync),

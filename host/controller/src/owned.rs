@@ -8,7 +8,10 @@ use crate::version::intent;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt as _};
-use opendepot_crds::{ANNOTATION_REQUESTED_AT, Version, VersionSpec};
+use opendepot_crds::{
+    ANNOTATION_DELETION_POLICY, ANNOTATION_REQUESTED_AT, DELETION_POLICY_RETAIN, Version,
+    VersionSpec,
+};
 use opendepot_domain::{ArtifactId, Kind, artifact};
 use opendepot_identity::SealState;
 use serde_json::{Map, Value, json};
@@ -36,6 +39,8 @@ pub(crate) struct Owner<'a> {
     /// Passed on, once, when the owner is asked to sync again: a request that somebody makes of a
     /// Version itself stays.
     pub(crate) requested_at: Option<String>,
+    /// Passed on for good: bytes stay when a Version goes.
+    pub(crate) is_retained: bool,
 }
 
 /// What applying the desired set came to.
@@ -138,7 +143,13 @@ impl Owner<'_> {
                 }
             }
         }
-        for surplus in by_name.into_values() {
+        for mut surplus in by_name.into_values() {
+            if self.is_retained && !surplus.is_retained {
+                match self.retain(&surplus.name).await? {
+                    Some(revision) => Arc::make_mut(&mut surplus).resource_version = revision,
+                    None => continue,
+                }
+            }
             self.delete(&surplus).await?;
         }
         Ok(applied)
@@ -152,17 +163,29 @@ impl Owner<'_> {
                 .iter()
                 .any(|(key, value)| !existing.labels.iter().any(|(k, v)| k == key && v == value))
             || (self.requested_at.is_some() && existing.requested_at != self.requested_at)
+            || (self.is_retained && !existing.is_retained)
+    }
+
+    /// What is passed on to Versions.
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let requested_at = self.requested_at.clone();
+        let retained = self.is_retained.then(|| DELETION_POLICY_RETAIN.to_owned());
+        [
+            (ANNOTATION_REQUESTED_AT, requested_at),
+            (ANNOTATION_DELETION_POLICY, retained),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
     }
 
     /// Whether the Version is there; not when the name is taken by something else.
     async fn create(&self, wanted: &Desired, name: &str) -> Result<bool, Error> {
         let mut version = Version::new(name, wanted.spec.clone());
         version.metadata.labels = Some(wanted.labels.clone());
-        // What is fetched for the first time needs no second look.
-        version.metadata.annotations = self
-            .requested_at
-            .as_ref()
-            .map(|at| BTreeMap::from([(ANNOTATION_REQUESTED_AT.to_owned(), at.clone())]));
+        // What is fetched for the first time needs no second look, so it carries the request.
+        let annotations = self.annotations();
+        version.metadata.annotations = (!annotations.is_empty()).then_some(annotations);
         version.metadata.owner_references = Some(vec![self.reference.clone()]);
         let params = PostParams {
             field_manager: Some(self.manager.to_owned()),
@@ -240,13 +263,10 @@ impl Owner<'_> {
         if !missing.is_empty() {
             metadata.insert("labels".to_owned(), Value::Object(missing));
         }
-        if let Some(requested_at) = &self.requested_at
-            && existing.annotations().get(ANNOTATION_REQUESTED_AT) != Some(requested_at)
-        {
-            metadata.insert(
-                "annotations".to_owned(),
-                json!({ ANNOTATION_REQUESTED_AT: requested_at }),
-            );
+        let mut annotations = self.annotations();
+        annotations.retain(|key, value| existing.annotations().get(key) != Some(value));
+        if !annotations.is_empty() {
+            metadata.insert("annotations".to_owned(), json!(annotations));
         }
         if spec.is_empty() && metadata.is_empty() {
             return Ok(());
@@ -268,6 +288,23 @@ impl Owner<'_> {
             .await;
         opendepot_transfer::fault::point("api.patch-version.done");
         answer.map(drop).map_err(Error::api("update a version"))
+    }
+
+    /// Marks a Version that is about to go, so that its bytes stay; answers its new revision.
+    async fn retain(&self, name: &str) -> Result<Option<Option<String>>, Error> {
+        let patch = json!({ "metadata": { "annotations": { ANNOTATION_DELETION_POLICY: DELETION_POLICY_RETAIN } } });
+        let params = PatchParams {
+            field_manager: Some(self.manager.to_owned()),
+            ..PatchParams::default()
+        };
+        opendepot_transfer::fault::point("api.patch-version");
+        let answer = self.api().patch(name, &params, &Patch::Merge(&patch)).await;
+        opendepot_transfer::fault::point("api.patch-version.done");
+        match answer {
+            Ok(version) => Ok(Some(version.resource_version())),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(Error::api("update a version")(error)),
+        }
     }
 
     async fn delete(&self, surplus: &Summary) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::index::Summary;
+use crate::index::{Summary, is_retained};
 use crate::module::label_value;
 use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
 use crate::readiness::Readiness;
@@ -74,6 +74,7 @@ pub(crate) async fn reconcile(
         namespace: &namespace,
         reference: reference(provider.as_ref())?,
         manager: MANAGER_PROVIDER,
+        is_retained: is_retained(provider.as_ref()),
         requested_at: not_handled(
             &request,
             provider.status.as_ref().map(|s| &s.last_handled_sync),

@@ -30,9 +30,11 @@ pub const LABEL_PUBLIC: &str = "opendepot.defdev.io/public";
 
 /// Any new value asks for one more look at the source.
 pub const ANNOTATION_REQUESTED_AT: &str = "opendepot.defdev.io/requested-at";
-/// `sha256:<hex>`: approves one change of a non-immutable version's bytes.
+/// `sha256:<hex>`, on a Version or its owner: approves one change of a non-immutable version's
+/// bytes. Several, for several versions, with commas between them.
 pub const ANNOTATION_ACCEPT_DIGEST: &str = "opendepot.defdev.io/accept-digest";
-/// [`DELETION_POLICY_RETAIN`] keeps the bytes when the Version goes.
+/// [`DELETION_POLICY_RETAIN`] keeps the bytes when the Version goes; on a Module or Provider it is
+/// passed on to its Versions, and stays with them.
 pub const ANNOTATION_DELETION_POLICY: &str = "opendepot.defdev.io/deletion-policy";
 /// The value of [`ANNOTATION_DELETION_POLICY`] that keeps bytes.
 pub const DELETION_POLICY_RETAIN: &str = "Retain";

@@ -4,6 +4,7 @@ use super::Turn;
 use super::intent::{self, Intent};
 use crate::context::Context;
 use crate::error::Error;
+use crate::index::is_retained;
 use crate::owned::controller_of;
 use crate::{seal, status};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -11,8 +12,8 @@ use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_actors::reconciler::JobError;
 use opendepot_crds::{
-    ANNOTATION_DELETION_POLICY, ConditionType, DELETION_POLICY_RETAIN, FINALIZER, MANAGER_VERSION,
-    Reason, StatusArtifact, Time, Version, VersionType, conditions,
+    ConditionType, FINALIZER, MANAGER_VERSION, Reason, StatusArtifact, Time, Version, VersionType,
+    conditions,
 };
 use opendepot_domain::{Artifact, ArtifactRecord};
 use opendepot_identity::SealState;
@@ -33,10 +34,7 @@ pub(super) async fn run(
     {
         return Ok(Action::await_change());
     }
-    let is_retained = version
-        .annotations()
-        .get(ANNOTATION_DELETION_POLICY)
-        .is_some_and(|policy| policy == DELETION_POLICY_RETAIN);
+    let is_retained = is_retained(version);
     if !is_retained {
         if is_still_released(version, api).await? {
             // Its Provider signs a release without this platform first (contract.md 3).

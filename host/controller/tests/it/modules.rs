@@ -187,6 +187,39 @@ fn a_version_taken_out_of_the_spec_goes_with_its_bytes_unless_they_are_retained(
 }
 
 #[test]
+fn what_a_module_retains_stays_when_versions_and_it_go() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        for version in ["1.0.0", "1.1.0"] {
+            world.write_module("network", version, version);
+        }
+        world
+            .create::<Module>(module("network", &["1.0.0", "1.1.0"], json!({})))
+            .await;
+        let removed = world.published("network-1-0-0").await;
+        let last = world.published("network-1-1-0").await;
+        // In one write, as a file would be edited.
+        let change = json!({
+            "metadata": { "annotations": { "opendepot.defdev.io/deletion-policy": "Retain" } },
+            "spec": { "versions": [{ "version": "1.1.0" }] },
+        });
+        world.patch::<Module>("network", change).await;
+        world.gone(&removed).await;
+        assert_eq!(world.stored().len(), 2);
+        world
+            .until("network-1-1-0", "the policy", |version: &Version| {
+                version
+                    .annotations()
+                    .contains_key("opendepot.defdev.io/deletion-policy")
+            })
+            .await;
+        world.delete::<Module>("network").await;
+        world.gone(&last).await;
+        assert_eq!(world.stored().len(), 2);
+    });
+}
+
+#[test]
 fn a_deleted_module_takes_everything_along() {
     run(async |pool| {
         let world = World::start(&pool).await;
