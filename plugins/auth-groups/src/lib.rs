@@ -27,7 +27,6 @@
 //! into another namespace. A rule with `modules` alone grants no providers, and the other way
 //! round. Bindings are another plugin's subject and ignored here.
 
-mod glob;
 mod rule;
 mod state;
 

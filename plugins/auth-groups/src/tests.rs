@@ -395,7 +395,7 @@ fn hostile_settings_are_problems_not_panics() {
 #[test]
 fn a_state_that_was_not_prepared_here_is_an_error() {
     let mut other_version = state(TEAM);
-    other_version[0] = 2;
+    other_version[0] = 1;
     let mut longer = state(TEAM);
     longer.push(0);
     let mut shorter = state(TEAM);
@@ -403,7 +403,7 @@ fn a_state_that_was_not_prepared_here_is_an_error() {
     for (name, state) in [
         ("empty", Vec::new()),
         ("text", b"{}".to_vec()),
-        ("huge lengths", vec![1, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+        ("huge lengths", vec![2, 0xff, 0xff, 0xff, 0xff, 0x0f]),
         ("other version", other_version),
         ("longer", longer),
         ("shorter", shorter),
@@ -466,7 +466,7 @@ proptest! {
             .collect();
         let settings = format!(r#"{{"rules": [{}]}}"#, rule_texts.join(","));
         let any = |patterns: &[String], name: &str| {
-            patterns.iter().any(|pattern| crate::glob::matches(pattern, name))
+            patterns.iter().any(|pattern| opendepot_plugin_sdk::glob::matches(pattern, name))
         };
         let expected = rules.iter().any(|(groups, namespaces, modules)| {
             groups.iter().any(|group| group == "*" || held.contains(group))

@@ -39,14 +39,21 @@ pub mod bindings;
 pub mod artifact;
 #[cfg(feature = "auth")]
 pub mod auth;
+pub mod date;
+pub mod glob;
 #[cfg(feature = "storage")]
 pub mod http;
 pub mod log;
+pub mod name;
+#[cfg(feature = "rules")]
+pub mod rule;
 #[cfg(feature = "scan")]
 pub mod scan;
 #[cfg(feature = "storage")]
 pub mod secret;
 pub mod settings;
+#[cfg(feature = "rules")]
+pub mod state;
 #[cfg(feature = "storage")]
 pub mod storage;
 

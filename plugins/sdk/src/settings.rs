@@ -140,10 +140,66 @@ impl<'a> Object<'a> {
     /// The text at `key`; a problem when there is none.
     #[must_use]
     pub fn required_text(&self, key: &str) -> Option<&'a str> {
-        if !self.has(key) {
+        self.require(key);
+        self.text(key)
+    }
+
+    /// The text at `key`, which must be there: 1 to `most` bytes, without control characters.
+    #[must_use]
+    pub fn line(&self, key: &str, most: usize) -> Option<&'a str> {
+        let text = self.required_text(key)?;
+        match check_line(text, most) {
+            Ok(()) => Some(text),
+            Err(message) => {
+                self.problem(key, message);
+                None
+            }
+        }
+    }
+
+    /// Whether the field is there; a problem when it is not.
+    pub fn require(&self, key: &str) -> bool {
+        let found = self.has(key);
+        if !found {
             self.problem(key, "is required");
         }
-        self.text(key)
+        found
+    }
+
+    /// The flag at `key`, when there is one; a problem when it is of another type.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        match self.field(key)? {
+            Value::Bool(flag) => Some(*flag),
+            other => {
+                self.problem(
+                    key,
+                    format!("must be true or false, is {}", type_name(other)),
+                );
+                None
+            }
+        }
+    }
+
+    /// The value that the text at `key` is the name of; a problem when it is none of them.
+    #[must_use]
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let word = self.text(key)?;
+        let found = choices.iter().find(|(name, _)| *name == word);
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.problem(
+                key,
+                format!("unknown word `{}`{}", shown(word), hint(word, &names)),
+            );
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// The object at `key`, when there is one; a problem when it is of another type.
+    #[must_use]
+    pub fn object(&self, key: &str) -> Option<Self> {
+        Object::new(self.field(key)?, self.path_of(key), self.problems)
     }
 
     /// The list at `key`, each entry with its path; a problem when it is of another type.
@@ -164,6 +220,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether there is a list at `key`, without entries. Never a problem.
+    #[must_use]
+    pub fn is_empty_list(&self, key: &str) -> bool {
+        matches!(self.field(key), Some(Value::Array(entries)) if entries.is_empty())
+    }
+
     /// The texts of the list at `key`, each with its path; other entries are problems.
     #[must_use]
     pub fn texts(&self, key: &str) -> Option<Vec<(String, &'a str)>> {
@@ -180,6 +242,13 @@ impl<'a> Object<'a> {
         Some(texts)
     }
 
+    /// The texts of the list at `key`, as [`Object::texts`], at most `most` of them: with more, one
+    /// problem and none.
+    #[must_use]
+    pub fn few_texts(&self, key: &str, most: usize) -> Option<Vec<(String, &'a str)>> {
+        self.texts(key).map(|texts| self.few(key, texts, most))
+    }
+
     /// The objects of the list at `key`; other entries are problems.
     #[must_use]
     pub fn objects(&self, key: &str) -> Option<Vec<Self>> {
@@ -189,6 +258,28 @@ impl<'a> Object<'a> {
                 .filter_map(|(path, entry)| Object::new(entry, path, self.problems))
                 .collect(),
         )
+    }
+
+    /// The objects of the list at `key`, which must be there, at most `most` of them: with more,
+    /// one problem and none.
+    #[must_use]
+    pub fn few_objects(&self, key: &str, most: usize) -> Vec<Self> {
+        self.require(key);
+        let objects = self.objects(key).unwrap_or_default();
+        self.few(key, objects, most)
+    }
+
+    /// Adds a problem at any path, such as one that [`Object::texts`] gave.
+    pub fn problem_at(&self, path: impl Into<String>, message: impl Into<String>) {
+        self.problems.add(path, message);
+    }
+
+    fn few<T>(&self, key: &str, entries: Vec<T>, most: usize) -> Vec<T> {
+        if entries.len() > most {
+            self.problem(key, format!("more than {most} entries"));
+            return Vec::new();
+        }
+        entries
     }
 
     fn field(&self, key: &str) -> Option<&'a Value> {
@@ -209,6 +300,20 @@ pub fn hint(word: &str, known: &[&str]) -> String {
         Some((_, candidate)) => format!(", did you mean `{candidate}`?"),
         None => format!(", one of `{}` is expected", known.join("`, `")),
     }
+}
+
+/// Why `text` is not 1 to `most` bytes without control characters, if so.
+///
+/// # Errors
+/// The message of a problem.
+pub fn check_line(text: &str, most: usize) -> Result<(), String> {
+    if text.is_empty() || text.len() > most {
+        return Err(format!("must have 1 to {most} bytes"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("`{}` holds a control character", shown(text)));
+    }
+    Ok(())
 }
 
 /// `text` escaped and cut to 80 characters, to be quoted in a message.

@@ -1,11 +1,17 @@
 //! Patterns of names: `*` is any run of characters, `?` is one.
+//!
+//! What bounds it: a match takes at most the name's length times the pattern's steps, whatever the
+//! pattern. What it refuses: patterns that no Kubernetes name can match.
 
 /// The longest name there is: a DNS label.
 const MAX_NAME_BYTES: usize = 63;
 
 /// Why no name could match `pattern`, if so. Names are DNS labels: lower-case letters, digits and
 /// hyphens.
-pub(crate) fn check(pattern: &str) -> Result<(), &'static str> {
+///
+/// # Errors
+/// The reason, to be put behind the pattern in a problem.
+pub fn check(pattern: &str) -> Result<(), &'static str> {
     if pattern.is_empty() {
         return Err("an empty pattern matches nothing");
     }
@@ -25,7 +31,8 @@ pub(crate) fn check(pattern: &str) -> Result<(), &'static str> {
 }
 
 /// `pattern` with runs of `*` made one: the same meaning, and no longer than twice a name.
-pub(crate) fn normalised(pattern: &str) -> String {
+#[must_use]
+pub fn normalised(pattern: &str) -> String {
     let mut text = String::with_capacity(pattern.len());
     for character in pattern.chars() {
         if character != '*' || !text.ends_with('*') {
@@ -40,7 +47,8 @@ pub(crate) fn normalised(pattern: &str) -> String {
 /// On a mismatch only the last `*` takes one more character: an earlier one never has to, because
 /// what followed it matched as early as possible. So there is no recursion and no more than
 /// name × pattern steps.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern.as_bytes(), name.as_bytes());
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
