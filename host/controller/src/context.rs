@@ -1,6 +1,7 @@
 //! What every reconcile shares.
 
 use crate::backoff::Backoff;
+use crate::events::Events;
 use crate::feed::Feed;
 use crate::release::Completed;
 use crate::throttle::Throttle;
@@ -46,15 +47,18 @@ pub struct Context {
     pub(crate) backoff: Backoff,
     pub(crate) throttle: Throttle,
     pub(crate) completed: Completed,
+    pub(crate) events: Events,
 }
 
 impl Context {
     /// Builds the context.
     #[must_use]
     pub fn new(options: ContextOptions, feed: Feed) -> Self {
+        let events = Events::new(options.client.clone());
         Self {
             options,
             feed,
+            events,
             backoff: Backoff::default(),
             throttle: Throttle::default(),
             completed: Completed::default(),

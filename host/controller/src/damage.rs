@@ -4,6 +4,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::status;
 use crate::version::{DAMAGED, condition_time};
 use kube::Api;
@@ -52,13 +53,13 @@ pub async fn mark(
         generation,
         &condition_time(),
     );
-    status::patch(
-        &api,
-        &version,
-        version.status.as_ref(),
-        &after,
-        MANAGER_VERSION,
-    )
-    .await?;
+    let before = version.status.as_ref();
+    let written = status::patch(&api, &version, before, &after, MANAGER_VERSION).await?;
+    if written.is_some() {
+        let events = &context.events;
+        events
+            .say(&version, Tone::Warning, "Serve", reason, message)
+            .await;
+    }
     Ok(())
 }

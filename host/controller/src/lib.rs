@@ -1,4 +1,5 @@
-//! The reconcilers of Module, Provider and Version, and the feed of the registry.
+//! The reconcilers of Module, Provider and Version, what says that nobody acts on a Depot or a
+//! GroupBinding yet, and the feed of the registry.
 //!
 //! What bounds it: a controller never overlaps one object; heavy work takes the reconciler
 //! actor's permits; a failing object backs off alone, with jitter, to five minutes at most; a
@@ -14,6 +15,7 @@ mod claims;
 mod context;
 pub mod damage;
 mod error;
+mod events;
 mod facts;
 mod feed;
 mod index;

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::index::is_retained;
 use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
 use crate::readiness::Readiness;
@@ -52,6 +53,11 @@ pub(crate) async fn reconcile(module: Arc<Module>, context: Arc<Context>) -> Res
             .await?;
             if written.is_some() {
                 status::say_refused("module", module.as_ref(), &refusal);
+                let (tone, Refusal { reason, message }) = (Tone::Warning, &refusal);
+                let events = &context.events;
+                events
+                    .say(module.as_ref(), tone, "Resolve", *reason, message)
+                    .await;
             }
             return Ok(Action::await_change());
         }

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::index::{Summary, is_retained};
 use crate::module::label_value;
 use crate::owned::{Applied, Desired, Owner, not_handled, reference, sync_request};
@@ -64,6 +65,11 @@ pub(crate) async fn reconcile(
             .await?;
             if written.is_some() {
                 status::say_refused("provider", provider.as_ref(), &refusal);
+                let (tone, Refusal { reason, message }) = (Tone::Warning, &refusal);
+                let events = &context.events;
+                events
+                    .say(provider.as_ref(), tone, "Resolve", *reason, message)
+                    .await;
             }
             return Ok(Action::await_change());
         }

@@ -3,6 +3,7 @@
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::status;
 use crate::version::condition_time;
 use kube::runtime::controller::Action;
@@ -35,7 +36,7 @@ pub(crate) async fn depot(depot: Arc<Depot>, context: Arc<Context>) -> Result<Ac
         .await?
         .is_some()
     {
-        warn("depot", depot.as_ref(), DEPOT);
+        warn(&context, "depot", depot.as_ref(), DEPOT).await;
     }
     Ok(Action::await_change())
 }
@@ -62,7 +63,7 @@ pub(crate) async fn group_binding(
     .await?
     .is_some()
     {
-        warn("group binding", binding.as_ref(), GROUP_BINDING);
+        warn(&context, "group binding", binding.as_ref(), GROUP_BINDING).await;
     }
     Ok(Action::await_change())
 }
@@ -84,7 +85,10 @@ fn say(list: &mut Vec<Condition>, types: &[ConditionType], message: &str, genera
     );
 }
 
-fn warn<K: kube::Resource>(kind: &'static str, object: &K, message: &'static str) {
+async fn warn<K>(context: &Context, kind: &'static str, object: &K, message: &'static str)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     tracing::warn!(
         k8s.namespace = %namespace,
@@ -92,4 +96,7 @@ fn warn<K: kube::Resource>(kind: &'static str, object: &K, message: &'static str
         reason = Reason::NotBuilt.as_str(),
         "nothing is done for {kind} `{namespace}/{name}`: {message}"
     );
+    let (tone, reason) = (Tone::Warning, Reason::NotBuilt);
+    let events = &context.events;
+    events.say(object, tone, "Reconcile", reason, message).await;
 }

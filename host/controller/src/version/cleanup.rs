@@ -4,6 +4,7 @@ use super::Turn;
 use super::intent::{self, Intent};
 use crate::context::Context;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::index::is_retained;
 use crate::owned::controller_of;
 use crate::{seal, status};
@@ -39,7 +40,7 @@ pub(super) async fn run(
         if is_still_released(version, api).await? {
             // Its Provider signs a release without this platform first (contract.md 3).
             let message = "clients still get a release that lists this platform; it goes once one without it is signed";
-            blocked(version, api, Reason::Waiting, message).await?;
+            blocked(version, api, context, Reason::Waiting, message).await?;
             return Ok(Action::requeue(Duration::from_secs(1)));
         }
         if let Err(error) = erase(version, context).await {
@@ -47,7 +48,7 @@ pub(super) async fn run(
                 Error::Job(job) => super::reason(job.reason()),
                 _ => Reason::InternalError,
             };
-            blocked(version, api, reason, &error.to_string()).await?;
+            blocked(version, api, context, reason, &error.to_string()).await?;
             return Err(error);
         }
     }
@@ -94,6 +95,7 @@ fn is_overdue(deleted_at: Option<&Time>, now: i64) -> bool {
 async fn blocked(
     version: &Version,
     api: &Api<Version>,
+    context: &Context,
     reason: Reason,
     message: &str,
 ) -> Result<(), Error> {
@@ -123,6 +125,10 @@ async fn blocked(
             reason = reason.as_str(),
             "version `{}` waits for its removal: {message}", version.name_any()
         );
+        let events = &context.events;
+        events
+            .say(version, Tone::Warning, "Delete", reason, message)
+            .await;
     }
     Ok(())
 }

@@ -192,6 +192,7 @@ impl Turn<'_> {
                 reason = reason.as_str(),
                 "{message}"
             );
+            self.warn("Compare", reason, &message).await;
         }
         Ok(Action::await_change())
     }

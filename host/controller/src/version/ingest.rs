@@ -7,6 +7,7 @@ use super::intent::Intent;
 use super::{Turn, artifact};
 use crate::context::unix_now;
 use crate::error::Error;
+use crate::events::Tone;
 use crate::{readme, seal};
 use kube::Api;
 use kube::runtime::controller::Action;
@@ -231,9 +232,16 @@ impl Turn<'_> {
             artifact.sha256 = %record.sha256, artifact.size_bytes = record.size, artifact.key = %record.key,
             "stored {}", intent.id
         );
+        let mut reason = Reason::Succeeded;
         if replaced.is_some() {
+            reason = Reason::ContentAccepted;
             tracing::warn!(target: "opendepot::audit", action = "accept-content", artifact.sha256 = %record.sha256, "approved content change of {}", intent.id);
         }
+        let note = format!("stored {} bytes, sha256:{}", record.size, record.sha256);
+        let events = &self.context.events;
+        events
+            .say(version, Tone::Normal, "Store", reason, &note)
+            .await;
         Ok(Action::await_change())
     }
 
@@ -410,7 +418,10 @@ impl Turn<'_> {
             }
         }
         report.failed(&mut after, intent.id.kind, stage, &error);
-        self.write(&after).await?;
+        if self.write(&after).await?.is_some() {
+            let reason = super::reason(error.reason());
+            self.warn("Sync", reason, &error.to_string()).await;
+        }
         if super::reason(error.reason()) == Reason::PlatformUnavailable {
             // The source does not have it: nothing to try again until somebody asks.
             return Ok(Action::await_change());

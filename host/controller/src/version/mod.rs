@@ -9,6 +9,7 @@ pub(crate) mod intent;
 use crate::claims::Place;
 use crate::context::{Context, unix_now};
 use crate::error::Error;
+use crate::events::Tone;
 use crate::owned::sync_request;
 use crate::{seal, status};
 pub(crate) use conditions::DAMAGED;
@@ -200,8 +201,17 @@ impl Turn<'_> {
         self.report().refused(&mut after, refusal);
         if self.write(&after).await?.is_some() {
             crate::status::say_refused("version", self.version, refusal);
+            self.warn("Resolve", refusal.reason, &refusal.message).await;
         }
         Ok(Action::await_change())
+    }
+
+    /// Tells people who look at this Version that something is wrong.
+    async fn warn(&self, action: &'static str, reason: Reason, note: &str) {
+        let events = &self.context.events;
+        events
+            .say(self.version, Tone::Warning, action, reason, note)
+            .await;
     }
 
     /// Writes the status when it changed; answers the Version as it is now.

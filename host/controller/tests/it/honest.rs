@@ -2,6 +2,7 @@
 
 use crate::support::{World, is, module, provider, recorded, run, said};
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::events::v1::Event;
 use opendepot_crds::{ConditionType, Module, Provider, Version, conditions};
 use serde_json::json;
 use std::time::Duration;
@@ -316,5 +317,64 @@ fn a_request_is_passed_on_once_and_what_is_new_is_fetched_once() {
         world.settled(QUIET).await;
         let version: Version = world.get("network-1-1-0").await;
         assert!(!is(&version, ConditionType::Stale), "it was fetched twice");
+    });
+}
+
+#[test]
+fn events_tell_of_what_went_well_and_wrong_and_not_twice() {
+    run(async |pool| {
+        let mut world = World::start(&pool).await;
+        published(&world).await;
+        let forbidden = json!({ "source": { "path": "/etc/{version}" } });
+        world
+            .create::<Module>(module("forbidden", &["1.0.0"], forbidden))
+            .await;
+        let refused = |version: &Version| is(version, ConditionType::Stalled);
+        world.until("forbidden-1-0-0", "its refusal", refused).await;
+        remove_source(&world);
+        world.annotate::<Version>(NAME, REQUESTED_AT, "1").await;
+        let stale = |version: &Version| is(version, ConditionType::Stale);
+        world.until(NAME, "its failure", stale).await;
+        world.settled(QUIET).await;
+        let told = async || {
+            let events = world
+                .api::<Event>()
+                .list(&Default::default())
+                .await
+                .unwrap();
+            let mut told: Vec<_> = events
+                .items
+                .into_iter()
+                .map(|event| {
+                    let regarding = event.regarding.unwrap();
+                    assert_eq!(regarding.kind.as_deref(), Some("Version"));
+                    assert!(regarding.uid.is_some() && event.note.unwrap().len() <= 1_024);
+                    let (name, kind) = (regarding.name.unwrap(), event.type_.unwrap());
+                    (name, kind, event.reason.unwrap())
+                })
+                .collect();
+            told.sort();
+            told
+        };
+        let expected = [
+            ("forbidden-1-0-0", "Warning", "SourceForbidden"),
+            (NAME, "Normal", "Succeeded"),
+            (NAME, "Warning", "SourceNotFound"),
+        ];
+        let expected = expected
+            .map(|(name, kind, reason)| (name.to_owned(), kind.to_owned(), reason.to_owned()));
+        assert_eq!(told().await, expected);
+        world.restart(&pool, None).await;
+        world.settled(QUIET * 2).await;
+        let events = world
+            .api::<Event>()
+            .list(&Default::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            events.items.len(),
+            expected.len(),
+            "a settled world says nothing"
+        );
     });
 }
