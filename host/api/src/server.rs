@@ -19,9 +19,9 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -116,11 +116,22 @@ async fn accept(
                 io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
             ) {
                 // Out of descriptors, most likely: let some connections end first.
-                tracing::warn!("cannot accept a connection: {error}");
+                warn_once_a_minute(&error);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             None
         }
+    }
+}
+
+/// It fails ten times a second as long as the cause lasts.
+fn warn_once_a_minute(error: &io::Error) {
+    const PAUSE: Duration = Duration::from_secs(60);
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let Ok(mut last) = LAST.lock() else { return };
+    if last.is_none_or(|last| last.elapsed() > PAUSE) {
+        *last = Some(Instant::now());
+        tracing::warn!("cannot accept a connection: {error}");
     }
 }
 

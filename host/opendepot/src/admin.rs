@@ -1,7 +1,7 @@
 //! What the admin listener shows.
 
-use crate::control::ManifestProblems;
 use crate::config::{AuthMode, Config, TlsMode};
+use crate::control::ManifestProblems;
 use crate::heartbeat::Heartbeats;
 use crate::telemetry::{Freshness, Telemetry};
 use opendepot_actors::registry::SigningKeyDocument;
@@ -10,6 +10,7 @@ use opendepot_actors::{ReconcilerHandle, RegistryHandle, ScannerHandle};
 use opendepot_api::ApiState;
 use opendepot_api::admin::{Admin, Check};
 use opendepot_controller::Feed;
+use opendepot_identity::TokenFile;
 use opendepot_plugin::{PluginHost, PluginState};
 use opendepot_signing::PublicKey;
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ pub(crate) struct Observer {
     pub(crate) plugins: PluginHost,
     pub(crate) public_keys: Vec<PublicKey>,
     pub(crate) manifest_problems: ManifestProblems,
+    pub(crate) tokens: Option<Arc<TokenFile>>,
     pub(crate) signing_problem: Option<String>,
     /// Of `/version`.
     pub(crate) limits: Value,
@@ -134,9 +136,8 @@ impl Admin for Observer {
             .into_iter()
             .find(|(name, health)| *health == Health::GivenUp && *name != "scanner");
         let loops = self.heartbeats.stopped().map(|(name, stopped)| {
-            let problem = stopped.map(|since| {
-                format!("it has not turned for {} seconds", since.as_secs())
-            });
+            let problem =
+                stopped.map(|since| format!("it has not turned for {} seconds", since.as_secs()));
             check(name, true, problem)
         });
         let mut checks: Vec<Check> = loops.collect();
@@ -185,6 +186,11 @@ impl Admin for Observer {
             check("release-verifies", true, self.release_problem()),
             check("signing-key", false, self.signing_problem.clone()),
             check("manifests", false, self.manifest_problem()),
+            check(
+                "tokens",
+                false,
+                self.tokens.as_ref().and_then(|tokens| tokens.failure()),
+            ),
         ];
         for (name, health) in self.actors() {
             let problem = match health {

@@ -254,7 +254,8 @@ fn without_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
-fn private_folder(path: &Path) -> anyhow::Result<()> {
+/// Makes a folder, and those above it, that only their owner can enter.
+pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -83,7 +83,7 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         if num_hidden > 0 {
             writeln!(
                 text,
-                "and {num_hidden} Versions that are ready; --all lists them"
+                "Versions that are ready: {num_hidden} (--all lists them)"
             )?;
         }
         for problem in &problems {

@@ -171,7 +171,13 @@ async fn run(
             }))
         }
     };
-    let observer = parts.observer(&config, telemetry, manifest_problems, freshness, http.as_ref());
+    let observer = parts.observer(
+        &config,
+        telemetry,
+        manifest_problems,
+        freshness,
+        http.as_ref(),
+    );
     observer.show_constants();
     let (admin_stop, admin_stopped) = watch::channel(false);
     let admin = Server {
@@ -405,6 +411,7 @@ impl Parts {
             plugins: self.plugins.clone(),
             public_keys: self.public_keys.clone(),
             manifest_problems,
+            tokens: self.tokens.clone(),
             signing_problem: self.signing_problem.clone(),
             limits: limits::reported(config),
             features: admin::features(config),

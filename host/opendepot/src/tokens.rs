@@ -1,7 +1,7 @@
 //! `token create|list|revoke`.
 
 use crate::cli::TokenCommand;
-use anyhow::Context as _;
+use crate::data::private_folder;
 use opendepot_identity::TokenFile;
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -25,8 +25,7 @@ pub(crate) fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty())
             {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot create `{}`", folder.display()))?;
+                private_folder(folder)?;
             }
             let token = TokenFile::create(&path, &name, &groups, expires_at)?;
             eprintln!(
