@@ -13,6 +13,8 @@ use pgp::packet::{Signature, SignatureType, SubpacketData};
 use pgp::types::{KeyDetails, Tag};
 use std::cmp::Reverse;
 
+const OWN_SIGNATURE: &str = "a signature of the key over itself does not verify";
+
 /// What holds for one primary key or subkey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyFacts {
@@ -90,7 +92,7 @@ impl Facts {
             // Clients cannot decode a key with a revocation that is not its own.
             revocation
                 .verify_key(&certificate.primary)
-                .map_err(|error| Error::malformed(what, error))?;
+                .map_err(|_| Error::malformed(what, OWN_SIGNATURE))?;
         }
         let voice = speaker(what, certificate, budget)?;
         let created_at = seconds(certificate.primary.created_at());
@@ -161,7 +163,7 @@ fn user_voice<'a>(
         budget.spend(what)?;
         signature
             .verify_certification(&certificate.primary, Tag::UserId, &user.id)
-            .map_err(|error| Error::malformed(what, error))?;
+            .map_err(|_| Error::malformed(what, OWN_SIGNATURE))?;
         if signature.typ() == Some(SignatureType::CertRevocation) {
             num_revocations += 1;
         } else if newest.is_none_or(|best| made_at(signature) > made_at(best)) {
@@ -186,7 +188,7 @@ fn subkey_facts(
         budget.spend(what)?;
         signature
             .verify_subkey_binding(&certificate.primary, &subkey.key)
-            .map_err(|error| Error::malformed(what, error))?;
+            .map_err(|_| Error::malformed(what, OWN_SIGNATURE))?;
         if signature.typ() == Some(SignatureType::SubkeyRevocation) {
             is_revoked = true;
             continue;
@@ -198,7 +200,7 @@ fn subkey_facts(
                 .embedded_signature()
                 .ok_or_else(|| Error::malformed(what, "a signing subkey has no back signature"))?
                 .verify_primary_key_binding(&subkey.key, &certificate.primary)
-                .map_err(|error| Error::malformed(what, error))?;
+                .map_err(|_| Error::malformed(what, OWN_SIGNATURE))?;
         }
         if newest.is_none_or(|best| made_at(signature) > made_at(best)) {
             newest = Some(signature);

@@ -39,7 +39,9 @@ pub(crate) fn read_key(
             unit: "bytes",
         });
     }
-    let binary = input.first().is_some_and(|byte| byte & 0x80 != 0);
+    // A byte order mark is a mistake in a text.
+    let binary = input.first().is_some_and(|byte| byte & 0x80 != 0)
+        && !input.starts_with("\u{feff}".as_bytes());
     if binary {
         read_packets(what, input, reading)
     } else {
@@ -69,7 +71,7 @@ pub(crate) fn read_packets(
         match Packet::from_reader(header, &mut body) {
             Ok(packet) => items.push(Item::Packet(Box::new(packet))),
             Err(error) if reading == Reading::Strict || !is_skippable(&error) => {
-                return Err(Error::malformed(what, error));
+                return Err(Error::malformed(what, innermost(&error)));
             }
             Err(_) => items.push(Item::Skipped),
         }
@@ -92,6 +94,15 @@ fn is_skippable(error: &pgp::errors::Error) -> bool {
             )
         }
         _ => false,
+    }
+}
+
+/// The error that says what is wrong: the library shows one that it wraps in Rust's own notation,
+/// backtrace included.
+fn innermost(error: &pgp::errors::Error) -> &pgp::errors::Error {
+    match error {
+        pgp::errors::Error::InvalidPacketContent { source } => innermost(source),
+        other => other,
     }
 }
 

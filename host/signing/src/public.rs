@@ -114,8 +114,11 @@ impl PublicKey {
         verify_detached(std::slice::from_ref(self), text, signature).map(|_| ())
     }
 
-    /// Whether `id`, as people write it, names this key or one of its subkeys: at least the last
-    /// eight hex digits of a fingerprint, of either case, with or without `0x`.
+    /// Whether `id`, as people write it, names this key or one of its signing subkeys: at least
+    /// the last eight hex digits of a fingerprint, of either case, with or without `0x`.
+    ///
+    /// Other subkeys do not count: anybody may adopt somebody else's key as one of those, because
+    /// only a signing subkey has to agree.
     #[must_use]
     pub fn is_named(&self, id: &str) -> bool {
         let id = id.trim().to_ascii_uppercase();
@@ -123,9 +126,14 @@ impl PublicKey {
         if id.len() < 8 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return false;
         }
-        let mut subkeys = self.certificate.subkeys.iter();
+        let mut subkeys = self
+            .certificate
+            .subkeys
+            .iter()
+            .zip(&self.facts.subkeys)
+            .filter(|(_, facts)| facts.may_sign);
         self.fingerprint.ends_with(id)
-            || subkeys.any(|subkey| hex::encode_upper(subkey.key.fingerprint()).ends_with(id))
+            || subkeys.any(|(subkey, _)| hex::encode_upper(subkey.key.fingerprint()).ends_with(id))
     }
 
     /// The key or subkey that `signature` names, if it may sign.

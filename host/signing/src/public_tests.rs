@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Forgery, MADE_AT, NOW, binary, forged, private, public_part, upstream};
+use crate::testing::{
+    Forgery, MADE_AT, NOW, binary, forged, private, public_part, subkey_fingerprint, upstream,
+};
 use crate::{MAX_KEY_BYTES, Signer};
 use opendepot_domain::Kind;
 
@@ -204,6 +206,16 @@ fn names_are_recognised() {
     assert!(
         !key.is_named("") && !key.is_named(&key.key_id[9..]) && !key.is_named("0123456789ABCDEF")
     );
+}
+
+#[test]
+fn a_key_that_adopts_another_is_not_named_by_it() {
+    let named = |forgery| {
+        let keys = PublicKey::parse_upstream(&public_part(&forged(forgery))).unwrap();
+        keys[0].is_named(&subkey_fingerprint())
+    };
+    assert!(named(Forgery::None), "a signing subkey, which agreed");
+    assert!(!named(Forgery::AdoptedKey));
 }
 
 #[test]

@@ -204,6 +204,7 @@ fn anything_but_one_private_key_is_refused() {
         ("public", upstream("ed25519.asc")),
         ("a signature", upstream("ed25519.sig")),
         ("text before", format!("my key\n{text}").into_bytes()),
+        ("byte order mark", format!("\u{feff}{text}").into_bytes()),
         ("text after", format!("{text}my key\n").into_bytes()),
         ("a byte after", [binary(&one), vec![0]].concat()),
         ("half a header after", [binary(&one), vec![0xc2]].concat()),
@@ -232,6 +233,7 @@ fn anything_but_one_private_key_is_refused() {
             matches!(error, Error::Malformed { .. } | Error::TooLarge { .. }),
             "{name}: {error}"
         );
+        assert!(!error.to_string().contains("backtrace"), "{name}: {error}");
     }
     let spaced = format!("\n\n{}\n\n", text.replace('\n', "\r\n"));
     assert!(Signer::load_at(spaced.as_bytes(), None, NOW).is_ok());

@@ -60,6 +60,8 @@ pub(crate) enum Forgery {
     None,
     /// A signing subkey that never agreed to belong to this key.
     NoBackSignature,
+    /// Somebody else's key as a subkey that does not sign, which needs no consent.
+    AdoptedKey,
     /// A self-signature with a critical notation that nobody knows.
     CriticalNotation,
     /// A user id that was revoked.
@@ -201,9 +203,19 @@ pub(crate) fn forged(forgery: Forgery) -> Vec<u8> {
         _ => vec![SignedUser::new(user, signatures)],
     };
     let mut subkeys = Vec::new();
-    if matches!(forgery, Forgery::None | Forgery::NoBackSignature) {
+    if matches!(
+        forgery,
+        Forgery::None | Forgery::NoBackSignature | Forgery::AdoptedKey
+    ) {
         let subkey = subkey(2);
         let mut binding = config(&key, SignatureType::SubkeyBinding, MADE_AT);
+        if forgery == Forgery::AdoptedKey {
+            let flags = SubpacketData::KeyFlags(KeyFlags::default());
+            binding.hashed_subpackets.pop();
+            binding
+                .hashed_subpackets
+                .push(Subpacket::regular(flags).unwrap());
+        }
         if forgery == Forgery::None {
             let mut back = config(&key, SignatureType::KeyBinding, MADE_AT);
             back.hashed_subpackets.truncate(1);
@@ -224,6 +236,11 @@ pub(crate) fn forged(forgery: Forgery) -> Vec<u8> {
     SignedSecretKey::new(key, details, none, subkeys)
         .to_bytes()
         .unwrap()
+}
+
+/// The fingerprint of the key that the forged ones have as their subkey.
+pub(crate) fn subkey_fingerprint() -> String {
+    hex::encode_upper(secret(2, Forgery::None).fingerprint())
 }
 
 /// The public side of a private key, binary.
