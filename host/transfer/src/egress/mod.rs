@@ -93,7 +93,9 @@ impl EgressPolicy {
             return Err(refuse("its host ends with a dot"));
         }
         if url.scheme() == "http" && !matches_any(&self.allow_http, &host, port) {
-            return Err(refuse("http is not allowed for its host"));
+            return Err(refuse(
+                "it is not https, and `allowHttp` of the `egress` settings does not list its host",
+            ));
         }
         let is_endpoint = self
             .endpoints
@@ -104,7 +106,9 @@ impl EgressPolicy {
         } else if matches_any(&self.allow, &host, port) {
             Grant::Listed
         } else {
-            return Err(refuse("its host is not allowed"));
+            return Err(refuse(
+                "`allow` of the `egress` settings does not list its host",
+            ));
         };
         let literal = match host {
             Host::Domain(_) => None,
@@ -141,21 +145,27 @@ impl EgressPolicy {
                 if listed(Some(whole)) || (grant == Grant::Endpoint && is_literal) {
                     Ok(())
                 } else {
-                    Err("its address is a metadata service")
+                    Err(
+                        "its address is a metadata service, which `allowPrivate` of the `egress` settings does not list",
+                    )
                 }
             }
             Class::LinkLocal => {
                 if listed(None) || (grant == Grant::Endpoint && is_literal) {
                     Ok(())
                 } else {
-                    Err("its address is link-local")
+                    Err(
+                        "its address is link-local, and `allowPrivate` of the `egress` settings does not list it",
+                    )
                 }
             }
             Class::Private => {
                 if listed(None) || grant == Grant::Endpoint {
                     Ok(())
                 } else {
-                    Err("its address is private, local or reserved")
+                    Err(
+                        "its address is private, local or reserved, and `allowPrivate` of the `egress` settings does not list it",
+                    )
                 }
             }
         }

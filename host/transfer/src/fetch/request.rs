@@ -1,5 +1,6 @@
 //! Requests and the credentials that may go with them.
 
+use crate::egress::redacted;
 use crate::error::Error;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use std::fmt;
@@ -95,7 +96,7 @@ impl HostClass {
 }
 
 /// What to fetch.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FetchRequest {
     /// Where; it must pass the policy.
     pub url: Url,
@@ -105,6 +106,16 @@ pub struct FetchRequest {
     pub accept: Option<String>,
     /// Who is asked.
     pub host_class: HostClass,
+}
+
+impl fmt::Debug for FetchRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchRequest")
+            .field("url", &redacted(&self.url))
+            .field("credential", &self.credential)
+            .field("accept", &self.accept)
+            .finish()
+    }
 }
 
 impl FetchRequest {
@@ -117,5 +128,25 @@ impl FetchRequest {
             accept: None,
             host_class: HostClass::Other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shows_neither_its_query_nor_its_credential() {
+        let url = Url::parse("https://h.example/p?token=s3cret").unwrap();
+        let credential = Credential::bearer(&url, &Secret::new("s3cret"));
+        let request = FetchRequest {
+            credential: Some(credential),
+            ..FetchRequest::new(url)
+        };
+        let shown = format!("{request:?}");
+        assert!(
+            shown.contains("https://h.example/p") && !shown.contains("s3cret"),
+            "{shown}"
+        );
     }
 }

@@ -80,9 +80,9 @@ pub(super) struct PackageAnswer {
     #[serde(default)]
     shasum: Option<String>,
     #[serde(rename = "shasums_url", default)]
-    pub(super) sums_url: Option<String>,
+    sums_url: Option<String>,
     #[serde(rename = "shasums_signature_url", default)]
-    pub(super) signature_url: Option<String>,
+    signature_url: Option<String>,
     #[serde(default)]
     signing_keys: Option<SigningKeys>,
 }
@@ -113,6 +113,16 @@ impl PackageAnswer {
             }
         }
         Ok(())
+    }
+
+    /// Where SHA256SUMS is; some registries write an empty text for none.
+    pub(super) fn sums_url(&self) -> Option<&str> {
+        self.sums_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// Where its signature is.
+    pub(super) fn signature_url(&self) -> Option<&str> {
+        self.signature_url.as_deref().filter(|url| !url.is_empty())
     }
 
     /// The digest that the registry states; it must be there.

@@ -191,7 +191,7 @@ impl ProviderRegistry {
             .ok_or_else(unavailable)?;
         answer.require_platform(platform, &from)?;
         let stated = answer.digest()?;
-        let sums_url = answer.sums_url.as_deref().ok_or_else(|| Error::Digest {
+        let sums_url = answer.sums_url().ok_or_else(|| Error::Digest {
             file: excerpt(&answer.file_name),
             reason: "the registry names no SHA256SUMS".to_owned(),
         })?;
@@ -231,7 +231,7 @@ impl ProviderRegistry {
         trust: &Trust,
     ) -> Result<Option<String>, Error> {
         let armored = answer.armored_keys();
-        let (Some(signature_url), false) = (&answer.signature_url, armored.is_empty()) else {
+        let (Some(signature_url), false) = (answer.signature_url(), armored.is_empty()) else {
             if trust.allow_unsigned {
                 tracing::warn!(
                     upstream.provider = %provider,

@@ -256,15 +256,20 @@ async fn only_named_or_pinned_keys_count() {
 #[tokio::test]
 async fn an_unsigned_release_needs_permission() {
     let signer = signer();
-    for keys in [
-        Value::Null,
-        json!({}),
-        json!({"gpg_public_keys": []}),
-        json!({"gpg_public_keys": null}),
-        json!({"gpg_public_keys": [{"ascii_armor": " "}]}),
+    for (key, without) in [
+        ("signing_keys", Value::Null),
+        ("signing_keys", json!({})),
+        ("signing_keys", json!({"gpg_public_keys": []})),
+        ("signing_keys", json!({"gpg_public_keys": null})),
+        (
+            "signing_keys",
+            json!({"gpg_public_keys": [{"ascii_armor": " "}]}),
+        ),
+        ("shasums_signature_url", Value::Null),
+        ("shasums_signature_url", json!("")),
     ] {
         let mut release = Release::signed_by(&signer).await;
-        release.document["signing_keys"] = keys;
+        release.document[key] = without;
         let error = release.package(&Trust::default()).await.unwrap_err();
         assert!(matches!(error, Error::Unsigned { .. }), "{error}");
         assert_eq!(error.reason(), "Unsigned");
