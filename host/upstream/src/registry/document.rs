@@ -115,6 +115,18 @@ impl PackageAnswer {
         Ok(())
     }
 
+    /// Refuses a file that is by its name a package of another version: whoever answers could
+    /// otherwise pass an old release off as a new one, its true signature included.
+    pub(super) fn require_version(&self, version: &Version, from: &Url) -> Result<(), Error> {
+        match version_of(&self.file_name) {
+            Some(stated) if !stated.is_same_release(version) => Err(Error::Answer {
+                url: shown(from),
+                reason: format!("its file is of version {stated}, not {version}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Where SHA256SUMS is; some registries write an empty text for none.
     pub(super) fn sums_url(&self) -> Option<&str> {
         self.sums_url.as_deref().filter(|url| !url.is_empty())
@@ -143,6 +155,19 @@ impl PackageAnswer {
             .filter(|armor| !armor.trim().is_empty())
             .collect()
     }
+}
+
+/// The version in `terraform-provider-{type}_{version}_{os}_{arch}.zip`; `None` for other names,
+/// which registries may use.
+fn version_of(file_name: &str) -> Option<Version> {
+    let stem = file_name
+        .strip_prefix("terraform-provider-")?
+        .strip_suffix(".zip")?;
+    // From the end: arch, os, version, type.
+    let mut parts = stem.rsplitn(4, '_').skip(2);
+    let version = parts.next()?;
+    parts.next()?;
+    Version::parse(version).ok()
 }
 
 /// Protocols of the form `6.0`; clients could not read others.

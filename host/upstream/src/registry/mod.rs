@@ -190,6 +190,7 @@ impl ProviderRegistry {
             .await?
             .ok_or_else(unavailable)?;
         answer.require_platform(platform, &from)?;
+        answer.require_version(version, &from)?;
         let stated = answer.digest()?;
         let sums_url = answer.sums_url().ok_or_else(|| Error::Digest {
             file: excerpt(&answer.file_name),

@@ -305,6 +305,26 @@ async fn a_signature_that_is_gone_is_not_an_unsigned_release() {
 }
 
 #[tokio::test]
+async fn an_old_release_is_not_taken_for_another_version() {
+    for (name, is_taken) in [
+        ("terraform-provider-null_3.2.2_linux_amd64.zip", false),
+        ("terraform-provider-null_v3.2.3_linux_amd64.zip", true),
+        ("terraform-provider-null_3.2.3_darwin_all.zip", true),
+        ("null.zip", true),
+        ("terraform-provider-null.zip", true),
+        ("terraform-provider-null_latest_linux_amd64.zip", true),
+    ] {
+        let signer = signer();
+        let mut release = Release::signed_by(&signer).await;
+        release.sums = format!("{}  {name}\n", Sha256::of(BYTES)).into_bytes();
+        release.signature = signer.sign(&release.sums, SIGNED_AT).unwrap();
+        release.document["filename"] = json!(name);
+        let found = release.package(&Trust::default()).await;
+        assert_eq!(found.is_ok(), is_taken, "{name}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_platform_that_the_registry_does_not_have() {
     let release = Release::signed_by(&signer()).await;
     release.publish();
