@@ -28,7 +28,8 @@ pub struct ProviderInspection {
 /// Reads a provider package in one pass and verifies every size and checksum in it.
 ///
 /// Exactly one file at its top must be what a client would start for a resource named
-/// `provider_type`: `terraform-provider-{type}`, alone or followed by `_` or `.` and anything.
+/// `provider_type`: `terraform-provider-{type}`, alone or followed by `_` or `.` and anything. A
+/// name that differs from it in case alone is a second one.
 /// Links, special mode bits and all that the crate's comment lists are refused.
 ///
 /// # Errors
@@ -112,6 +113,10 @@ fn open(file: &Path, limits: &Limits, watch: &Watch) -> Result<ZipFile, Error> {
 }
 
 fn executable<'a>(archive: &'a ZipFile, provider_type: &ResourceName) -> Result<&'a Entry, Error> {
+    let ambiguous = |first: &Entry, second: &Entry| Error::AmbiguousExecutable {
+        first: shown(first.name.as_bytes()),
+        second: shown(second.name.as_bytes()),
+    };
     let mut found: Option<&Entry> = None;
     let mut other = None;
     for entry in &archive.entries {
@@ -121,18 +126,30 @@ fn executable<'a>(archive: &'a ZipFile, provider_type: &ResourceName) -> Result<
         if name != provider_type.as_str() {
             other = other.or_else(|| ResourceName::new(name).ok());
         } else if let Some(first) = found {
-            return Err(Error::AmbiguousExecutable {
-                first: shown(first.name.as_bytes()),
-                second: shown(entry.name.as_bytes()),
-            });
+            return Err(ambiguous(first, entry));
         } else {
             found = Some(entry);
         }
     }
-    found.ok_or_else(|| Error::MissingExecutable {
+    let found = found.ok_or_else(|| Error::MissingExecutable {
         expected: format!("{PREFIX}{provider_type}"),
         found: other.map(String::from),
-    })
+    })?;
+    // Where case does not count, the last of them is what clients unpack.
+    let folded = caseless(&found.name);
+    let double = archive
+        .entries
+        .iter()
+        .find(|entry| entry.name != found.name && caseless(&entry.name) == folded);
+    match double {
+        Some(double) => Err(ambiguous(found, double)),
+        None => Ok(found),
+    }
+}
+
+/// Both ways, so that characters with one upper or one lower form in common meet.
+fn caseless(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 /// The provider type that a client reads from a file's name.

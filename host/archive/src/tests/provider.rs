@@ -151,6 +151,27 @@ fn doubtful_packages_are_refused() {
 }
 
 #[test]
+fn a_name_that_differs_in_case_alone_is_a_second_executable() {
+    let aws = ResourceName::new("aws").unwrap();
+    for (double, is_refused) in [
+        ("Terraform-Provider-aws_v1.0.0", true),
+        ("terraform-provider-AWS_V1.0.0", true),
+        ("terraform-provider-aw\u{17f}_v1.0.0", true),
+        ("docs/Terraform-Provider-aws_v1.0.0", false),
+        ("TERRAFORM-PROVIDER-AWS", false),
+    ] {
+        let entries = [
+            executable("terraform-provider-aws_v1.0.0"),
+            Spec::new(double, b"x"),
+        ];
+        let file = on_disk(&zip(&entries).bytes);
+        let found = inspect_provider(file.path(), &aws, &Limits::provider(), &Cancel::default());
+        let is_ambiguous = matches!(found, Err(Error::AmbiguousExecutable { .. }));
+        assert_eq!(is_ambiguous, is_refused, "{double}: {found:?}");
+    }
+}
+
+#[test]
 fn the_executable_can_be_copied_out() {
     let archive = on_disk(
         &zip(&[
