@@ -133,7 +133,7 @@ fn duration(route: RouteLabel, method: usize, code: usize) -> Histogram {
 fn bytes(kind: ArtifactKind) -> Counter {
     counter!(
         "opendepot_download_bytes_total",
-        "kind" => kind.as_str(), "backend" => "file", "mode" => "proxy"
+        "kind" => kind.as_str(), "backend" => "filesystem", "mode" => "proxy"
     )
 }
 

@@ -186,7 +186,7 @@ async fn what_happened_is_counted() {
         ),
         (
             "opendepot_download_bytes_total",
-            vec![("kind", "provider"), ("backend", "file")],
+            vec![("kind", "provider"), ("backend", "filesystem")],
         ),
         (
             "opendepot_authn_total",
