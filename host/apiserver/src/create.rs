@@ -1,14 +1,14 @@
 //! Creation.
 
 use crate::managed_fields::{self, Author};
-use crate::names;
-use crate::object::{Object, now, validate_meta};
+use crate::object::{self, Object, now, validate_meta};
 use crate::resource::{Body, Resource};
 use crate::schema::FieldError;
 use crate::status_error::{ApiError, Cause};
 use crate::store::Key;
 use crate::txn::Txn;
 use crate::writer::Written;
+use crate::{builtin_rules, names};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -24,25 +24,56 @@ pub(crate) struct WriteOptions {
     pub(crate) is_strict: bool,
 }
 
-/// Refuses a body of another kind; fills in what is missing.
+/// Refuses a body of another kind. What is missing is filled in for a built-in kind alone.
 pub(crate) fn check_kind(resource: &Resource, object: &mut Object) -> Result<(), ApiError> {
-    for (field, expected, what) in [
-        ("apiVersion", resource.api_version(), "API version"),
-        ("kind", resource.kind.clone(), "kind"),
+    let is_custom = matches!(resource.body, Body::Custom(_));
+    for (field, expected) in [
+        ("kind", resource.kind.clone()),
+        ("apiVersion", resource.api_version()),
     ] {
-        match object.rest.get(field) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(found)) if found.is_empty() || *found == expected => {}
-            Some(found) => {
-                return Err(ApiError::bad_request(format!(
-                    "the {what} in the data ({}) does not match the expected {what} ({expected})",
-                    found.as_str().unwrap_or("not a string"),
-                )));
+        let found = match object.rest.get(field) {
+            None | Some(Value::Null) => "",
+            Some(found) => found.as_str().unwrap_or("not a string"),
+        };
+        if found.is_empty() && is_custom {
+            return Err(ApiError::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): `{field}` is missing",
+                resource.kind
+            )));
+        }
+        if !found.is_empty() && found != expected {
+            if is_custom && field == "kind" {
+                let why = format!("must be {expected}");
+                let error = FieldError::invalid(field.to_owned(), &Value::from(found), &why);
+                return refuse_invalid(resource, object.name(), vec![error]);
             }
+            return Err(ApiError::bad_request(format!(
+                "the {field} in the data ({found}) does not match the expected {field} ({expected})"
+            )));
         }
         object.rest.insert(field.to_owned(), Value::from(expected));
     }
     Ok(())
+}
+
+/// Unknown fields, where the caller asked for none, as one error.
+pub(crate) fn refuse_unknown(paths: Vec<String>) -> Result<(), ApiError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let fields: Vec<String> = paths
+        .iter()
+        .map(|path| format!("unknown field \"{path}\""))
+        .collect();
+    let mut error = ApiError::bad_request(format!("strict decoding error: {}", fields.join(", ")));
+    for path in paths {
+        error = error.with_cause(Cause {
+            reason: "FieldValueNotSupported",
+            message: format!("unknown field \"{path}\""),
+            field: path,
+        });
+    }
+    Err(error)
 }
 
 /// Prunes and defaults the body, or decodes and encodes it by its type.
@@ -53,33 +84,23 @@ pub(crate) fn normalise(
 ) -> Result<Object, ApiError> {
     match &resource.body {
         Body::Builtin(codec) => {
-            let value = object.to_value()?;
-            let value = codec(value).map_err(|error| {
+            let given = object.to_value()?;
+            let value = codec(given.clone()).map_err(|error| {
                 ApiError::bad_request(format!(
                     "{} in version \"{}\" cannot be handled as a {}: {error}",
                     resource.kind, resource.version, resource.kind
                 ))
             })?;
+            if is_strict {
+                refuse_unknown(object::unknown_fields(&given, &value))?;
+            }
             Object::from_value(value)
         }
         Body::Custom(schema) => {
             let mut value = Value::Object(object.rest);
             let dropped = schema.normalise(&mut value);
-            if is_strict && !dropped.is_empty() {
-                let fields: Vec<String> = dropped
-                    .iter()
-                    .map(|path| format!("unknown field \"{path}\""))
-                    .collect();
-                let mut error =
-                    ApiError::bad_request(format!("strict decoding error: {}", fields.join(", ")));
-                for path in dropped {
-                    error = error.with_cause(Cause {
-                        reason: "FieldValueNotSupported",
-                        message: format!("unknown field \"{path}\""),
-                        field: path,
-                    });
-                }
-                return Err(error);
+            if is_strict {
+                refuse_unknown(dropped)?;
             }
             let rest = match value {
                 Value::Object(rest) => rest,
@@ -114,7 +135,13 @@ pub(crate) fn prepare(
     options: &WriteOptions,
 ) -> Result<Object, ApiError> {
     check_kind(resource, &mut object)?;
-    if object.meta.resource_version.is_some() {
+    // `0` is no revision.
+    if object
+        .meta
+        .resource_version
+        .take()
+        .is_some_and(|it| it != "0")
+    {
         return Err(ApiError::bad_request(
             "resourceVersion should not be set on objects to be created",
         ));
@@ -152,8 +179,9 @@ pub(crate) fn prepare(
         complete_namespace(&mut object);
     }
     let mut errors = validate_meta(resource, &object);
-    if let Some(schema) = resource.schema() {
-        errors.extend(schema.validate(&object.to_schema_value(), None));
+    match &resource.body {
+        Body::Custom(schema) => errors.extend(schema.validate(&object.to_schema_value(), None)),
+        Body::Builtin(_) => errors.extend(builtin_rules::validate(resource, &object, None)),
     }
     refuse_invalid(resource, object.name(), errors)?;
     let api_version = resource.api_version();

@@ -19,10 +19,14 @@
 //! not outlive the process: after a restart, an older revision is answered 410 and clients list.
 //! An unchanged part of an object is not validated again, so a tighter definition does not lock
 //! existing objects. `v1` and `events.k8s.io/v1` Events are stored apart; both go after an hour.
+//! A cluster answers 500 where a creation carries a revision or a watch one that is no number (400
+//! here), lists at old revisions too, waits for one that is to come, reads YAML and protobuf, and
+//! refuses a key that a strict write gives twice.
 //! A `#` in a path never arrives here: the HTTP types drop it. There is no authorisation: who has
 //! the service has everything.
 
 mod builtin;
+mod builtin_rules;
 mod create;
 mod delete;
 mod error;

@@ -2,11 +2,11 @@
 
 use crate::names;
 use crate::resource::Resource;
-use crate::schema::FieldError;
+use crate::schema::{FieldError, child, item};
 use crate::status_error::ApiError;
 use bytes::Bytes;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// All annotations of an object together may take this many bytes.
 const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
@@ -132,6 +132,57 @@ pub(crate) fn now() -> Time {
     Time(jiff::Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
+/// The fields of the metadata that a body gives and nobody knows.
+pub(crate) fn unknown_metadata(body: &Value) -> Vec<String> {
+    let Some(given) = body.get("metadata") else {
+        return Vec::new();
+    };
+    // What cannot be read is refused for that.
+    let kept = serde_json::from_value::<ObjectMeta>(given.clone()).and_then(serde_json::to_value);
+    kept.map_or_else(
+        |_| Vec::new(),
+        |kept| unknown_fields(&json!({"metadata": given}), &json!({"metadata": kept})),
+    )
+}
+
+/// The fields that were given and are not in what a type kept of them.
+pub(crate) fn unknown_fields(given: &Value, kept: &Value) -> Vec<String> {
+    let mut paths = Vec::new();
+    compare(given, kept, "", &mut paths);
+    paths
+}
+
+fn compare(given: &Value, kept: &Value, path: &str, paths: &mut Vec<String>) {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => {
+            for (key, value) in given {
+                let path = child(path, key);
+                match kept.get(key) {
+                    Some(kept) => compare(value, kept, &path, paths),
+                    // What says nothing may be left out; what a Secret gives as text is kept as data.
+                    None if is_nothing(value) || path == "stringData" => {}
+                    None => paths.push(path),
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(kept)) => {
+            for (index, (given, kept)) in given.iter().zip(kept).enumerate() {
+                compare(given, kept, &item(path, index), paths);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
 /// Checks everything in metadata that a caller may set.
 pub(crate) fn validate_meta(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
@@ -184,6 +235,14 @@ pub(crate) fn validate_meta(resource: &Resource, object: &Object) -> Vec<FieldEr
             errors.push(bad_key("metadata.finalizers", finalizer));
         }
     }
+    let has = |finalizer: &str| object.finalizers().iter().any(|one| one == finalizer);
+    if has(FOREGROUND) && has(ORPHAN) {
+        errors.push(FieldError::invalid(
+            "metadata.finalizers".to_owned(),
+            &Value::Array(Vec::new()),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
     validate_owners(object, &mut errors);
     errors
 }
@@ -198,8 +257,16 @@ fn bad_key(field: &str, key: &str) -> FieldError {
 
 fn validate_owners(object: &Object, errors: &mut Vec<FieldError>) {
     let mut controllers = 0;
-    for (index, owner) in object.owners().iter().enumerate() {
-        let path = |field: &str| format!("metadata.ownerReferences[{index}].{field}");
+    for owner in object.owners() {
+        let path = |field: &str| format!("metadata.ownerReferences.{field}");
+        if owner.kind == "Event" && matches!(owner.api_version.as_str(), "v1" | "events.k8s.io/v1")
+        {
+            errors.push(FieldError::invalid(
+                "metadata.ownerReferences".to_owned(),
+                &Value::Object(Map::new()),
+                "an Event is disallowed from being an owner",
+            ));
+        }
         for (field, value) in [
             ("apiVersion", &owner.api_version),
             ("kind", &owner.kind),

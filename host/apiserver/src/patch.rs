@@ -33,13 +33,15 @@ impl Patch {
                 Ok(Self::Merge(patch))
             }
             "application/json-patch+json" => {
-                let patch: json_patch::Patch = serde_json::from_slice(body).map_err(broken)?;
-                if patch.0.len() > MAX_OPERATIONS {
-                    return Err(ApiError::bad_request(format!(
+                let operations: Vec<Value> = serde_json::from_slice(body).map_err(broken)?;
+                if operations.len() > MAX_OPERATIONS {
+                    return Err(ApiError::too_large(&format!(
                         "the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}"
                     )));
                 }
-                Ok(Self::Json(patch))
+                serde_json::from_value(Value::Array(operations))
+                    .map(Self::Json)
+                    .map_err(|error| rejected(&error))
             }
             "application/apply-patch+yaml" | "application/apply-patch+cbor" => {
                 Err(ApiError::unsupported_media_type(
@@ -57,14 +59,18 @@ impl Patch {
     pub(crate) fn apply(self, mut object: Value) -> Result<Value, ApiError> {
         match self {
             Self::Merge(patch) => json_patch::merge(&mut object, &patch),
-            Self::Json(patch) => json_patch::patch(&mut object, &patch).map_err(|error| {
-                ApiError::unprocessable(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ))
-            })?,
+            Self::Json(patch) => {
+                json_patch::patch(&mut object, &patch).map_err(|error| rejected(&error))?;
+            }
         }
         Ok(object)
     }
+}
+
+fn rejected(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::unprocessable(format!(
+        "the server rejected our request due to an error in our request: {error}"
+    ))
 }
 
 #[cfg(test)]
@@ -90,7 +96,7 @@ mod tests {
                 "application/json-patch+json",
                 r#"[{"op":"swap","path":"/a"}]"#
             ),
-            400
+            422
         );
         let merge = Patch::parse(
             "application/merge-patch+json; charset=utf-8",

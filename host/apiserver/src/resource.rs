@@ -107,14 +107,6 @@ impl Resource {
     pub(crate) fn is_event(&self) -> bool {
         self.kind == "Event" && matches!(self.group.as_str(), "" | "events.k8s.io")
     }
-
-    /// The schema, for kinds that have a definition.
-    pub(crate) fn schema(&self) -> Option<&Schema> {
-        match &self.body {
-            Body::Builtin(_) => None,
-            Body::Custom(schema) => Some(schema),
-        }
-    }
 }
 
 /// Every served kind, and the definitions as they are read back.

@@ -128,6 +128,34 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, causes: Vec<Cause>) -> Self {
+        let kind = resource.qualified_kind();
+        let mut error = Self::of_causes(&kind, name, &causes);
+        error.details = Some(Box::new(Details {
+            name: name.to_owned(),
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            causes,
+            retry_after_seconds: None,
+        }));
+        error
+    }
+
+    /// Options of a request, such as `DeleteOptions`, that name what there is not or contradict
+    /// each other.
+    pub(crate) fn invalid_options(kind: &str, cause: Cause) -> Self {
+        let group = "meta.k8s.io";
+        let causes = vec![cause];
+        let mut error = Self::of_causes(&format!("{kind}.{group}"), "", &causes);
+        error.details = Some(Box::new(Details {
+            group: group.to_owned(),
+            kind: kind.to_owned(),
+            causes,
+            ..Details::default()
+        }));
+        error
+    }
+
+    fn of_causes(kind: &str, name: &str, causes: &[Cause]) -> Self {
         let all: Vec<String> = causes
             .iter()
             .map(|cause| {
@@ -142,22 +170,24 @@ impl ApiError {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
         };
-        let mut error = Self::new(
+        Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "Invalid",
-            format!(
-                "{} \"{name}\" is invalid: {text}",
-                resource.qualified_kind()
-            ),
-        );
-        error.details = Some(Box::new(Details {
-            name: name.to_owned(),
-            group: resource.group.clone(),
-            kind: resource.kind.clone(),
-            causes,
-            retry_after_seconds: None,
-        }));
-        error
+            format!("{kind} \"{name}\" is invalid: {text}"),
+        )
+    }
+
+    /// The same refusal, of what a patch led to: the request could be read, its result not.
+    pub(crate) fn of_patch(self, resource: &Resource, name: &str) -> Self {
+        if self.code != StatusCode::BAD_REQUEST {
+            return self;
+        }
+        let cause = Cause {
+            reason: "FieldValueInvalid",
+            field: "patch".to_owned(),
+            message: format!("Invalid value: {}", self.message),
+        };
+        Self::invalid(resource, name, vec![cause])
     }
 
     /// A patch that cannot be applied to the object as it is.
@@ -181,11 +211,11 @@ impl ApiError {
         )
     }
 
-    pub(crate) fn too_large(limit: usize) -> Self {
+    pub(crate) fn too_large(message: &str) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",
-            format!("Request entity too large: limit is {limit}"),
+            format!("Request entity too large: {message}"),
         )
     }
 

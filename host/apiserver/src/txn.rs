@@ -124,7 +124,7 @@ impl Txn<'_, '_> {
             .map(Bytes::from)
             .map_err(|error| ApiError::internal("encode an object", &error))?;
         if bytes.len() > MAX_OBJECT_BYTES {
-            return Err(ApiError::too_large(MAX_OBJECT_BYTES));
+            return Err(ApiError::too_large(&format!("limit is {MAX_OBJECT_BYTES}")));
         }
         let facts = Arc::new(Facts::of(resource, &value));
         let before = match old {

@@ -1,8 +1,9 @@
 //! Replacement and patches.
 
-use crate::create::{WriteOptions, check_kind, normalise, refuse_invalid};
+use crate::builtin_rules;
+use crate::create::{WriteOptions, check_kind, normalise, refuse_invalid, refuse_unknown};
 use crate::managed_fields::{self, Author};
-use crate::object::{Object, validate_meta};
+use crate::object::{self, Object, validate_meta};
 use crate::patch::Patch;
 use crate::resource::{Body, Resource};
 use crate::schema::FieldError;
@@ -10,6 +11,7 @@ use crate::status_error::ApiError;
 use crate::store::Key;
 use crate::txn::Txn;
 use crate::writer::Written;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
 /// Which door a write came through.
@@ -41,6 +43,12 @@ pub(crate) fn commit(
     let Some(current) = txn.get(key)? else {
         return Err(ApiError::not_found(resource, name));
     };
+    let is_patch = matches!(proposal, Proposal::Patch(_));
+    // A patch that can be read and leads to what cannot be read is a wrong value.
+    let undecodable = |error: ApiError| match is_patch {
+        true => error.of_patch(resource, name),
+        false => error,
+    };
     let mut proposed = match proposal {
         Proposal::Replace(object) => {
             if object.meta.resource_version.is_none() && !resource.allows_unconditional_update {
@@ -53,20 +61,39 @@ pub(crate) fn commit(
             }
             *object
         }
-        Proposal::Patch(patch) => Object::from_value(patch.apply(current.to_value()?)?)?,
+        Proposal::Patch(patch) => {
+            let value = patch.apply(current.to_value()?)?;
+            if options.is_strict {
+                refuse_unknown(object::unknown_metadata(&value)).map_err(undecodable)?;
+            }
+            Object::from_value(value).map_err(undecodable)?
+        }
     };
-    check_kind(resource, &mut proposed)?;
-    check_identity(resource, namespace, &current, &proposed)?;
-    let proposed = merge_doors(resource, door, &current, proposed);
-    let mut proposed = normalise(resource, proposed, options.is_strict)?;
+    check_name(namespace, &current, &proposed)?;
+    check_kind(resource, &mut proposed).map_err(undecodable)?;
+    check_preconditions(resource, &current, &proposed, is_patch)?;
     let mut errors = Vec::new();
+    if door == Door::Main {
+        errors.extend(immutable(&current, &proposed));
+    }
+    let forgets_managers = door == Door::Main && forgets_managers(&proposed);
+    let mut proposed = merge_doors(resource, door, &current, proposed);
+    if forgets_managers {
+        proposed.meta.managed_fields = None;
+    }
+    let mut proposed = normalise(resource, proposed, options.is_strict).map_err(undecodable)?;
     if door == Door::Main {
         errors.extend(validate_meta(resource, &proposed));
         errors.extend(late_finalizers(&current, &proposed));
     }
-    if let Some(schema) = resource.schema() {
-        let old = current.to_schema_value();
-        errors.extend(schema.validate(&proposed.to_schema_value(), Some(&old)));
+    match &resource.body {
+        Body::Custom(schema) => {
+            let old = current.to_schema_value();
+            errors.extend(schema.validate(&proposed.to_schema_value(), Some(&old)));
+        }
+        Body::Builtin(_) => {
+            errors.extend(builtin_rules::validate(resource, &proposed, Some(&current)));
+        }
     }
     refuse_invalid(resource, name, errors)?;
     if proposed == current {
@@ -77,15 +104,14 @@ pub(crate) fn commit(
         proposed.meta.generation = Some(current.meta.generation.unwrap_or(0) + 1);
     }
     let api_version = resource.api_version();
-    managed_fields::record(
-        Some(&current),
-        &mut proposed,
-        Author {
-            manager: &options.manager,
-            api_version: &api_version,
-            subresource: (door == Door::Status).then_some("status"),
-        },
-    );
+    let author = Author {
+        manager: &options.manager,
+        api_version: &api_version,
+        subresource: (door == Door::Status).then_some("status"),
+    };
+    if !forgets_managers {
+        managed_fields::record(Some(&current), &mut proposed, author);
+    }
     if options.is_dry_run {
         return proposed.to_bytes().map(Written::ok);
     }
@@ -99,12 +125,7 @@ pub(crate) fn commit(
     Ok(Written::ok(body))
 }
 
-fn check_identity(
-    resource: &Resource,
-    namespace: &str,
-    current: &Object,
-    proposed: &Object,
-) -> Result<(), ApiError> {
+fn check_name(namespace: &str, current: &Object, proposed: &Object) -> Result<(), ApiError> {
     let name = current.name();
     let meta = &proposed.meta;
     if meta.name.as_deref() != Some(name) {
@@ -122,7 +143,19 @@ fn check_identity(
             "the namespace of the object does not match the namespace on the URL",
         ));
     }
-    if meta.uid.is_some() && meta.uid != current.meta.uid {
+    Ok(())
+}
+
+fn check_preconditions(
+    resource: &Resource,
+    current: &Object,
+    proposed: &Object,
+    is_patch: bool,
+) -> Result<(), ApiError> {
+    let name = current.name();
+    let meta = &proposed.meta;
+    // In a patch a uid is a value as any other.
+    if !is_patch && meta.uid.is_some() && meta.uid != current.meta.uid {
         return Err(ApiError::conflict(
             resource,
             name,
@@ -137,6 +170,34 @@ fn check_identity(
         return Err(ApiError::modified(resource, name));
     }
     Ok(())
+}
+
+/// What belongs to the server and is neither taken nor passed over in silence.
+fn immutable(current: &Object, proposed: &Object) -> Vec<FieldError> {
+    let (from, to) = (&current.meta, &proposed.meta);
+    let mut errors = Vec::new();
+    let mut refuse = |field: &str, value: Value| {
+        let field = format!("metadata.{field}");
+        errors.push(FieldError::invalid(field, &value, "field is immutable"));
+    };
+    if to.uid.is_some() && to.uid != from.uid {
+        refuse("uid", Value::from(proposed.uid()));
+    }
+    if let (Some(time), None) = (&to.deletion_timestamp, &from.deletion_timestamp) {
+        refuse("deletionTimestamp", Value::from(time.0.to_string()));
+    }
+    if let Some(seconds) = to.deletion_grace_period_seconds
+        && to.deletion_grace_period_seconds != from.deletion_grace_period_seconds
+    {
+        refuse("deletionGracePeriodSeconds", Value::from(seconds));
+    }
+    errors
+}
+
+/// Whether the list of managers is replaced by one empty entry, which is how it is emptied.
+fn forgets_managers(proposed: &Object) -> bool {
+    let empty = ManagedFieldsEntry::default();
+    matches!(proposed.meta.managed_fields.as_deref(), Some([only]) if *only == empty)
 }
 
 /// Takes from the proposal what its door may change, and the rest from the current state.
@@ -174,7 +235,6 @@ fn merge_doors(resource: &Resource, door: Door, current: &Object, proposed: Obje
     to.creation_timestamp.clone_from(&from.creation_timestamp);
     to.deletion_timestamp.clone_from(&from.deletion_timestamp);
     to.deletion_grace_period_seconds = from.deletion_grace_period_seconds;
-    to.generate_name.clone_from(&from.generate_name);
     to.managed_fields.clone_from(&from.managed_fields);
     merged
 }

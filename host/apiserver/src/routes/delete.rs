@@ -4,6 +4,7 @@ use super::{At, Call, ResponseBody};
 use crate::delete::{self, Deleted, Propagation};
 use crate::object::Object;
 use crate::resource::Resource;
+use crate::schema::FieldError;
 use crate::selector::Selector;
 use crate::status_error::ApiError;
 use crate::store::{Key, Store, prefix};
@@ -12,10 +13,11 @@ use crate::writer::Written;
 use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+const KIND: &str = "DeleteOptions";
 /// One request deletes at most so many; the answer lists them, and the caller may repeat.
 const MAX_DELETED: usize = 20_000;
 
@@ -48,7 +50,7 @@ struct Preconditions {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Options {
-    propagation_policy: Option<Propagation>,
+    propagation_policy: Option<String>,
     orphan_dependents: Option<bool>,
     preconditions: Option<Preconditions>,
     #[serde(default)]
@@ -65,28 +67,40 @@ impl Options {
             })?
         };
         if let Some(policy) = call.query.get("propagationPolicy") {
-            options.propagation_policy = Some(match policy {
-                "Background" => Propagation::Background,
-                "Foreground" => Propagation::Foreground,
-                "Orphan" => Propagation::Orphan,
-                other => {
-                    return Err(ApiError::bad_request(format!(
-                        "`{}` is not a propagation policy",
-                        other.escape_debug()
-                    )));
-                }
-            });
+            options.propagation_policy = Some(policy.to_owned());
         }
         if call.query.flag("orphanDependents")? {
             options.orphan_dependents = Some(true);
         }
-        if call.query.is_dry_run()? {
+        if call.query.is_dry_run(KIND)? {
             options.dry_run.push("All".to_owned());
         }
-        if options.dry_run.iter().any(|value| value != "All") {
-            return Err(ApiError::bad_request("dryRun: only `All` is supported"));
-        }
+        options.validate()?;
         Ok(options)
+    }
+
+    fn validate(&self) -> Result<(), ApiError> {
+        let refuse = |error: FieldError| Err(ApiError::invalid_options(KIND, error.into_cause()));
+        let field = || "propagationPolicy".to_owned();
+        if let Some(policy) = &self.propagation_policy {
+            let policy = Value::from(policy.as_str());
+            if self.orphan_dependents.is_some() {
+                let why = "orphanDependents and deletionPropagation cannot be both set";
+                return refuse(FieldError::invalid(field(), &policy, why));
+            }
+            if self.propagation().is_none() {
+                let known = ["Foreground", "Background", "Orphan"].map(Value::from);
+                return refuse(FieldError::not_supported(field(), &policy, &known));
+            }
+        }
+        match self.dry_run.iter().find(|value| *value != "All") {
+            Some(other) => refuse(FieldError::not_supported(
+                "dryRun".to_owned(),
+                &Value::from(other.as_str()),
+                &[Value::from("All")],
+            )),
+            None => Ok(()),
+        }
     }
 
     fn is_dry_run(&self) -> bool {
@@ -94,11 +108,16 @@ impl Options {
     }
 
     fn propagation(&self) -> Option<Propagation> {
-        self.propagation_policy.or(match self.orphan_dependents {
-            Some(true) => Some(Propagation::Orphan),
-            Some(false) => Some(Propagation::Background),
-            None => None,
-        })
+        match self.propagation_policy.as_deref() {
+            Some("Background") => Some(Propagation::Background),
+            Some("Foreground") => Some(Propagation::Foreground),
+            Some("Orphan") => Some(Propagation::Orphan),
+            _ => match self.orphan_dependents {
+                Some(true) => Some(Propagation::Orphan),
+                Some(false) => Some(Propagation::Background),
+                None => None,
+            },
+        }
     }
 
     fn check(&self, resource: &Resource, object: &Object) -> Result<(), ApiError> {

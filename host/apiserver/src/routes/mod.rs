@@ -162,7 +162,9 @@ where
 {
     match Limited::new(body, MAX_OBJECT_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(MAX_OBJECT_BYTES)),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::too_large(&format!("limit is {MAX_OBJECT_BYTES}")))
+        }
         Err(error) => Err(ApiError::bad_request(format!(
             "the body of the request cannot be read: {error}"
         ))),

@@ -1,6 +1,8 @@
 //! Query parameters: known ones only, each once, so that a name that smuggles a `?` is noticed.
 
+use crate::schema::FieldError;
 use crate::status_error::ApiError;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Parameters that any request may carry and that change nothing here.
@@ -74,15 +76,37 @@ impl Query {
             .transpose()
     }
 
-    /// `dryRun=All`, the only value that there is.
-    pub(super) fn is_dry_run(&self) -> Result<bool, ApiError> {
-        match self.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!(
-                "`{}` is not a value of the query parameter `dryRun`",
-                other.escape_debug()
-            ))),
+    /// The size of a page; 0 is no limit, as is less in a cluster.
+    pub(super) fn limit(&self) -> Result<usize, ApiError> {
+        match self.get("limit") {
+            Some(value) if value.parse::<i64>().is_ok_and(|limit| limit < 0) => Ok(0),
+            _ => {
+                let limit = self.number("limit")?.unwrap_or(0);
+                Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+            }
+        }
+    }
+
+    /// `dryRun=All`, the only value that there is; `options` is the verb's kind of options.
+    pub(super) fn is_dry_run(&self, options: &str) -> Result<bool, ApiError> {
+        self.choice(options, "dryRun", &["All"])
+            .map(|found| found.is_some())
+    }
+
+    /// A parameter with few values.
+    pub(super) fn choice(
+        &self,
+        options: &str,
+        key: &str,
+        known: &[&str],
+    ) -> Result<Option<&str>, ApiError> {
+        match self.get(key) {
+            Some(value) if !known.contains(&value) => {
+                let known: Vec<Value> = known.iter().copied().map(Value::from).collect();
+                let error = FieldError::not_supported(key.to_owned(), &Value::from(value), &known);
+                Err(ApiError::invalid_options(options, error.into_cause()))
+            }
+            value => Ok(value),
         }
     }
 }

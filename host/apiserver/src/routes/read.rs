@@ -2,6 +2,7 @@
 
 use super::{At, Call, ResponseBody, bytes_response};
 use crate::resource::Resource;
+use crate::schema::FieldError;
 use crate::selector::Selector;
 use crate::status_error::ApiError;
 use crate::store::{Key, Snapshot, Store, prefix};
@@ -14,6 +15,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+/// The kind of the parameters of a list and a watch.
+pub(super) const OPTIONS: &str = "ListOptions";
 const LIST_PARAMETERS: [&str; 9] = [
     "watch",
     "limit",
@@ -28,11 +31,13 @@ const LIST_PARAMETERS: [&str; 9] = [
 
 pub(super) fn get(store: &Store, call: &Call, at: &At) -> Result<Response<ResponseBody>, ApiError> {
     call.query.only(&["resourceVersion"])?;
-    call.query.number("resourceVersion")?;
+    let asked = call.query.number("resourceVersion")?.unwrap_or(0);
+    let snapshot = store.shared.snapshot()?;
+    if asked > snapshot.revision {
+        return Err(ApiError::too_new(asked, snapshot.revision));
+    }
     let key = Key::new(&at.resource, &at.namespace, &at.name);
-    let bytes = store
-        .shared
-        .snapshot()?
+    let bytes = snapshot
         .get(&key)?
         .ok_or_else(|| ApiError::not_found(&at.resource, &at.name))?;
     let bytes = if call.wants_metadata_only() {
@@ -111,7 +116,8 @@ pub(super) async fn list(
         query.get("labelSelector"),
         query.get("fieldSelector"),
     )?;
-    let limit = query.number("limit")?.unwrap_or(0);
+    let limit = query.limit()?;
+    check_match(call)?;
     let prefix = prefix(&resource, namespace.as_deref());
     let (snapshot, after) = match query.get("continue") {
         Some(token) => {
@@ -133,7 +139,7 @@ pub(super) async fn list(
         prefix,
         selector,
         after,
-        limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        limit,
         is_metadata_only: call.wants_metadata_only(),
     };
     let for_page = Arc::clone(&snapshot);
@@ -150,20 +156,50 @@ pub(super) async fn list(
 
 /// A list is always of the newest state; a caller that wants another one is told.
 fn check_revision(call: &Call, current: u64) -> Result<(), ApiError> {
-    let asked = call.query.number("resourceVersion")?;
-    match (call.query.get("resourceVersionMatch"), asked) {
-        (None | Some("NotOlderThan"), Some(asked)) if asked > current => {
-            Err(ApiError::too_new(asked, current))
-        }
-        (Some("Exact"), Some(asked)) if asked != current => Err(ApiError::expired(format!(
-            "The resourceVersion for the provided list is too old: {asked}"
-        ))),
-        (None | Some("NotOlderThan" | "Exact"), _) => Ok(()),
-        (Some(other), _) => Err(ApiError::bad_request(format!(
-            "`{}` is not a value of the query parameter `resourceVersionMatch`",
-            other.escape_debug()
-        ))),
+    let asked = call.query.number("resourceVersion")?.unwrap_or(0);
+    if asked > current {
+        return Err(ApiError::too_new(asked, current));
     }
+    if call.query.get("resourceVersionMatch") == Some("Exact") && asked != current {
+        return Err(ApiError::expired(format!(
+            "The resourceVersion for the provided list is too old: {asked}"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether the parameters about revisions fit each other.
+fn check_match(call: &Call) -> Result<(), ApiError> {
+    let query = &call.query;
+    let asked = query.get("resourceVersion").unwrap_or_default();
+    let is_continued = query.get("continue").is_some();
+    if is_continued && !matches!(asked, "" | "0") {
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
+    }
+    let known = ["Exact", "NotOlderThan"];
+    let Some(matching) = query.choice(OPTIONS, "resourceVersionMatch", &known)? else {
+        return Ok(());
+    };
+    match (asked, matching) {
+        _ if is_continued => Err(forbidden_match(
+            "resourceVersionMatch is forbidden when continue is provided",
+        )),
+        ("", _) => Err(forbidden_match(
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )),
+        ("0", "Exact") => Err(forbidden_match(
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A `resourceVersionMatch` that does not fit the other parameters.
+pub(super) fn forbidden_match(why: &str) -> ApiError {
+    let error = FieldError::forbidden("resourceVersionMatch".to_owned(), why);
+    ApiError::invalid_options(OPTIONS, error.into_cause())
 }
 
 fn render(snapshot: &Snapshot, page: &Page) -> Result<(Bytes, bool), ApiError> {

@@ -1,6 +1,6 @@
 //! Watches: a position in the history, turned into lines of JSON.
 
-use super::read::metadata_only;
+use super::read::{OPTIONS, forbidden_match, metadata_only};
 use super::{Call, ResponseBody};
 use crate::history::Change;
 use crate::resource::Resource;
@@ -77,7 +77,9 @@ pub(super) fn answer(
     let query = &call.query;
     query.only(&PARAMETERS)?;
     if query.get("continue").is_some() {
-        return Err(ApiError::bad_request("continue is not supported by watch"));
+        return Err(forbidden_match(
+            "resourceVersionMatch is forbidden when continue is provided",
+        ));
     }
     let selector = Selector::parse(
         &resource,
@@ -91,16 +93,17 @@ pub(super) fn answer(
     let sends_initial = query.flag("sendInitialEvents")?;
     let sends_bookmarks = query.flag("allowWatchBookmarks")?;
     let matching = query.get("resourceVersionMatch");
-    if sends_initial && matching != Some("NotOlderThan") {
-        return Err(ApiError::bad_request(
-            "sendInitialEvents requires resourceVersionMatch=NotOlderThan",
-        ));
-    }
     if matching.is_some() && query.get("sendInitialEvents").is_none() {
-        return Err(ApiError::bad_request(
+        return Err(forbidden_match(
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ));
     }
+    if query.get("sendInitialEvents").is_some() && matching.is_none() {
+        return Err(forbidden_match(
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ));
+    }
+    query.choice(OPTIONS, "resourceVersionMatch", &["NotOlderThan"])?;
     let asked = query.number("resourceVersion")?.unwrap_or(0);
     let starts_with_objects =
         sends_initial || (asked == 0 && query.get("sendInitialEvents").is_none());

@@ -2,13 +2,14 @@
 
 use super::{At, Call, ResponseBody, written_response};
 use crate::create::{self, WriteOptions};
-use crate::object::Object;
+use crate::object::{self, Object};
 use crate::patch::Patch;
 use crate::resource::Resource;
+use crate::schema::FieldError;
 use crate::status_error::ApiError;
 use crate::store::{Key, Store};
 use crate::update::{self, Proposal};
-use http::{Response, header};
+use http::{Method, Response, header};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -17,12 +18,25 @@ const MAX_MANAGER: usize = 128;
 
 fn options(call: &Call) -> Result<WriteOptions, ApiError> {
     call.query.only(&PARAMETERS)?;
+    let kind = match call.method {
+        Method::POST => "CreateOptions",
+        Method::PUT => "UpdateOptions",
+        _ => "PatchOptions",
+    };
     let manager = match call.query.get("fieldManager") {
         Some(manager) => {
-            if manager.chars().count() > MAX_MANAGER || manager.chars().any(char::is_control) {
-                return Err(ApiError::bad_request(format!(
-                    "fieldManager must be at most {MAX_MANAGER} printable characters"
-                )));
+            let field = "fieldManager".to_owned();
+            let problem = if manager.len() > MAX_MANAGER {
+                let limit = format!("may not be more than {MAX_MANAGER} bytes");
+                Some(FieldError::too_long(field, &limit))
+            } else if manager.chars().any(char::is_control) {
+                let why = "should only contain printable characters";
+                Some(FieldError::invalid(field, &Value::from(manager), why))
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                return Err(ApiError::invalid_options(kind, problem.into_cause()));
             }
             manager.to_owned()
         }
@@ -31,24 +45,16 @@ fn options(call: &Call) -> Result<WriteOptions, ApiError> {
             Some(agent) => agent.to_owned(),
         },
     };
-    let is_strict = match call.query.get("fieldValidation") {
-        None | Some("Ignore" | "Warn") => false,
-        Some("Strict") => true,
-        Some(other) => {
-            return Err(ApiError::bad_request(format!(
-                "`{}` is not a value of the query parameter `fieldValidation`",
-                other.escape_debug()
-            )));
-        }
-    };
+    let known = ["", "Ignore", "Strict", "Warn"];
+    let validation = call.query.choice(kind, "fieldValidation", &known)?;
     Ok(WriteOptions {
         manager,
-        is_dry_run: call.query.is_dry_run()?,
-        is_strict,
+        is_dry_run: call.query.is_dry_run(kind)?,
+        is_strict: validation == Some("Strict"),
     })
 }
 
-fn body(call: &Call) -> Result<Object, ApiError> {
+fn body(call: &Call, options: &WriteOptions) -> Result<Object, ApiError> {
     let media = call
         .header(header::CONTENT_TYPE)
         .split(';')
@@ -62,6 +68,9 @@ fn body(call: &Call) -> Result<Object, ApiError> {
     }
     let value: Value = serde_json::from_slice(&call.body)
         .map_err(|error| ApiError::bad_request(format!("the body cannot be decoded: {error}")))?;
+    if options.is_strict {
+        create::refuse_unknown(object::unknown_metadata(&value))?;
+    }
     Object::from_value(value)
 }
 
@@ -75,7 +84,8 @@ pub(super) async fn create(
     if resource.is_namespaced && namespace.is_none() {
         return Err(ApiError::method_not_allowed());
     }
-    let object = create::prepare(&resource, namespace.as_deref(), body(call)?, &options)?;
+    let object = body(call, &options)?;
+    let object = create::prepare(&resource, namespace.as_deref(), object, &options)?;
     let namespace = namespace.unwrap_or_default();
     let written = store
         .write(Box::new(move |txn| {
@@ -90,8 +100,9 @@ pub(super) async fn replace(
     call: &Call,
     at: At,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let proposal = Proposal::Replace(Box::new(body(call)?));
-    update(store, call, at, proposal).await
+    let options = options(call)?;
+    let proposal = Proposal::Replace(Box::new(body(call, &options)?));
+    update(store, call, at, proposal, options).await
 }
 
 pub(super) async fn patch(
@@ -100,7 +111,7 @@ pub(super) async fn patch(
     at: At,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let patch = Patch::parse(call.header(header::CONTENT_TYPE), &call.body)?;
-    update(store, call, at, Proposal::Patch(patch)).await
+    update(store, call, at, Proposal::Patch(patch), options(call)?).await
 }
 
 async fn update(
@@ -108,8 +119,8 @@ async fn update(
     call: &Call,
     at: At,
     proposal: Proposal,
+    options: WriteOptions,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let options = options(call)?;
     let written = store
         .write(Box::new(move |txn| {
             let key = Key::new(&at.resource, &at.namespace, &at.name);

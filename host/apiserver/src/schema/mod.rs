@@ -1,6 +1,6 @@
 //! Structural schemas: compiled once a definition, applied to every write.
 //!
-//! Order, as in a cluster: drop unknown fields, drop nulls that a default replaces, fill in
+//! Order, as in a cluster: drop unknown fields, drop nulls where null is not allowed, fill in
 //! defaults, check values, then rules. On update, a part that did not change is not checked again
 //! (ratcheting), so that a tighter definition does not lock existing objects.
 
@@ -12,7 +12,7 @@ mod format;
 mod prune;
 mod validate;
 
-pub(crate) use field_error::FieldError;
+pub(crate) use field_error::{FieldError, child, item};
 
 use compile::Node;
 use serde_json::Value;
@@ -33,6 +33,7 @@ impl Schema {
     /// Drops unknown fields and fills in defaults. Answers the paths that were dropped.
     pub(crate) fn normalise(&self, object: &mut Value) -> Vec<String> {
         let dropped = prune::prune(&self.root, object);
+        default::drop_nulls(&self.root, object);
         default::apply(&self.root, object);
         dropped
     }

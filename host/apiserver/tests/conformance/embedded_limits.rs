@@ -138,45 +138,6 @@ async fn bookmarks_come_within_a_minute() {
 }
 
 #[tokio::test]
-async fn concurrent_writers_lose_nothing() {
-    let embedded = Embedded::open(options()).unwrap();
-    let api = widgets(&embedded);
-    create(&api, "shared").await;
-    let start = api
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-        .metadata
-        .resource_version
-        .unwrap();
-    let writers = (0..8).map(|writer| {
-        let api = api.clone();
-        tokio::spawn(async move {
-            for number in 0..20 {
-                create(&api, &format!("w{writer}-{number}")).await;
-            }
-        })
-    });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
-    }
-    let stream = api.watch(&WatchParams::default(), &start).await.unwrap();
-    let events: Vec<_> = within(stream.take(160).try_collect()).await.unwrap();
-    let mut versions = Vec::new();
-    for event in events {
-        let WatchEvent::Added(object) = event else {
-            panic!("{event:?}")
-        };
-        versions.push(object.resource_version().unwrap().parse::<u64>().unwrap());
-    }
-    assert_eq!(versions.len(), 160);
-    assert!(
-        versions.windows(2).all(|pair| pair[0] < pair[1]),
-        "in order, each once"
-    );
-}
-
-#[tokio::test]
 async fn server_side_apply_is_refused_by_name() {
     let embedded = Embedded::open(options()).unwrap();
     let apply = Patch::Apply(object("a", json!({"type": "module"})));

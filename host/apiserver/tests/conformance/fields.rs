@@ -44,6 +44,23 @@ async fn managers_are_recorded() {
 }
 
 #[tokio::test]
+async fn the_list_of_managers_can_be_emptied() {
+    let fixture = Fixture::new().await;
+    let widgets = fixture.widgets();
+    let created = fixture
+        .create("a", json!({"type": "module"}))
+        .await
+        .unwrap();
+    assert_eq!(created.managed_fields().len(), 1);
+    let empty = Patch::Merge(json!({"metadata": {"managedFields": [{}], "generateName": "a-"}}));
+    let params = PatchParams::default();
+    let emptied = widgets.patch("a", &params, &empty).await.unwrap();
+    assert!(emptied.managed_fields().is_empty());
+    assert_ne!(emptied.resource_version(), created.resource_version());
+    assert_eq!(emptied.metadata.generate_name.as_deref(), Some("a-"));
+}
+
+#[tokio::test]
 async fn selectors_narrow_lists() {
     let fixture = Fixture::new().await;
     let widgets = fixture.widgets();

@@ -2,8 +2,9 @@
 //!
 //! By default each test opens an embedded control plane of its own. With
 //! `OPENDEPOT_CONFORMANCE_KUBECONFIG` the same questions go to that cluster, except those that
-//! only an embedded one can be asked (`embedded_*`). A cluster needs its controller manager for
-//! the collection of dependents.
+//! only an embedded one can be asked (`embedded_*`): its file, its manifests folder, its limits,
+//! and what it refuses although a cluster does not. `cargo xtask test --only cluster` starts one;
+//! it needs its controller manager for the collection of dependents.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod builtin;
 mod crud;
 mod deletion;
 mod discovery;
@@ -19,9 +21,10 @@ mod embedded_crash;
 mod embedded_http;
 mod embedded_limits;
 mod embedded_manifests;
-mod embedded_shipped;
 mod fields;
+mod http;
 mod paging;
 mod schema;
+mod shipped;
 mod support;
 mod watching;

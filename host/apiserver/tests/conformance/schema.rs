@@ -11,14 +11,15 @@ async fn unknown_fields_go_and_defaults_come() {
         .create(
             "a",
             json!({
-                "type": "module", "unknown": 1, "anything": {"kept": [1]}, "options": {"k": "v"},
-                "entries": [{"name": "e", "more": true}], "maybe": null, "size": null,
+                "type": "module", "unknown": 1, "anything": {"kept": [1], "null": null},
+                "options": {"k": "v", "null": null}, "entries": [{"name": "e", "more": true, "value": null}],
+                "maybe": null, "size": null, "title": null, "port": null, "tags": null,
             }),
         )
         .await
         .unwrap();
     let expected = json!({
-        "type": "module", "size": 3, "anything": {"kept": [1]}, "options": {"k": "v"},
+        "type": "module", "size": 3, "anything": {"kept": [1], "null": null}, "options": {"k": "v"},
         "entries": [{"name": "e", "value": "none"}], "maybe": null, "nested": {"level": 1},
     });
     assert_eq!(created.data["spec"], expected);
@@ -35,16 +36,53 @@ async fn strict_writes_refuse_unknown_fields() {
         field_validation: Some(ValidationDirective::Strict),
         ..PatchParams::default()
     };
-    let result = fixture
-        .widgets()
-        .patch("a", &params, &Patch::Merge(json!({"spec": {"unknwon": 1}})))
-        .await;
-    let status = refused(result);
-    assert!(
-        status.message.contains("unknown field \"spec.unknwon\""),
-        "{}",
-        status.message
+    for (patch, field) in [
+        (json!({"spec": {"unknwon": 1}}), "spec.unknwon"),
+        (json!({"metadata": {"unknwon": 1}}), "metadata.unknwon"),
+        (json!({"unknwon": 1}), "unknwon"),
+    ] {
+        let patch = Patch::Merge(patch);
+        let status = refused(fixture.widgets().patch("a", &params, &patch).await);
+        assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
+        let words = format!("unknown field \"{field}\"");
+        assert!(status.message.contains(&words), "{}", status.message);
+    }
+    let widgets = format!(
+        "/apis/test.opendepot.defdev.io/v1/namespaces/{}/widgets",
+        fixture.namespace
     );
+    let maps = format!("/api/v1/namespaces/{}/configmaps", fixture.namespace);
+    let head = r#""apiVersion": "test.opendepot.defdev.io/v1", "kind": "Widget", "metadata": {"name": "b"}"#;
+    for (path, body, field) in [
+        (
+            &widgets,
+            format!(r#"{{{head}, "spec": {{"type": "module", "x": 1}}}}"#),
+            "spec.x",
+        ),
+        (
+            &maps,
+            r#"{"metadata": {"name": "b"}, "dta": {"a": "b"}}"#.to_owned(),
+            "dta",
+        ),
+        (
+            &maps,
+            r#"{"metadata": {"name": "b", "x": 1}}"#.to_owned(),
+            "metadata.x",
+        ),
+    ] {
+        let path = format!("{path}?fieldValidation=Strict");
+        let (code, status) = fixture.send("POST", &path, "application/json", &body).await;
+        assert_eq!(
+            (code, &status["reason"]),
+            (400, &json!("BadRequest")),
+            "{status}"
+        );
+        let words = format!("strict decoding error: unknown field \"{field}\"");
+        assert!(
+            status["message"].as_str().unwrap().contains(&words),
+            "{status}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -65,10 +103,11 @@ async fn wrong_values_are_refused_with_their_field() {
             "spec.size",
             "must be of type integer: \"string\"",
         ),
+        ("null", json!({"type": null}), "spec.type", "Required value"),
         (
-            "null",
-            json!({"type": null}),
-            "spec.type",
+            "null in a list",
+            json!({"type": "module", "tags": [null]}),
+            "spec.tags[0]",
             "must be of type string: \"null\"",
         ),
         (
@@ -243,6 +282,14 @@ async fn metadata_is_validated() {
         (
             "owner without a uid",
             json!({"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": ""}]}),
+        ),
+        (
+            "two kinds of propagation",
+            json!({"finalizers": ["foregroundDeletion", "orphan"]}),
+        ),
+        (
+            "an event as owner",
+            json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Event", "name": "x", "uid": "1"}]}),
         ),
         (
             "two controllers",

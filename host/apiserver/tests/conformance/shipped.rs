@@ -1,24 +1,14 @@
 //! The definitions that OpenDepot ships are served as they are.
 
-use crate::support::refused;
+use crate::support::{Fixture, refused};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use opendepot_apiserver::{Embedded, Options};
 use opendepot_crds::{Module, Version};
 use serde_json::{Value, json};
 
-fn open() -> Embedded {
-    let crds = opendepot_crds::all();
-    Embedded::open(Options {
-        crds,
-        ..Options::default()
-    })
-    .unwrap()
-}
-
 #[tokio::test]
 async fn typed_objects_make_the_round_trip() {
-    let client = open().client("default");
-    let modules: Api<Module> = Api::default_namespaced(client.clone());
+    let fixture = Fixture::new().await;
+    let modules: Api<Module> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let module: Module = serde_json::from_value(json!({
         "apiVersion": "opendepot.defdev.io/v1alpha1", "kind": "Module", "metadata": {"name": "hello"},
         "spec": {
@@ -50,8 +40,8 @@ async fn typed_objects_make_the_round_trip() {
 
 #[tokio::test]
 async fn versions_are_selected_by_type() {
-    let client = open().client("default");
-    let versions: Api<Version> = Api::default_namespaced(client);
+    let fixture = Fixture::new().await;
+    let versions: Api<Version> = Api::namespaced(fixture.client.clone(), &fixture.namespace);
     let found = versions
         .list(&ListParams::default().fields("spec.type=module"))
         .await

@@ -1,8 +1,13 @@
 //! The fixture, its kind, and ways to wait for something with a deadline.
 
+use http::{Request, header};
+use http_body_util::BodyExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, PostParams};
+use kube::api::{
+    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams,
+};
+use kube::client::Body;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, Config, ResourceExt as _};
 use opendepot_apiserver::{Embedded, Options};
@@ -12,20 +17,28 @@ use std::time::Duration;
 
 /// Nothing here takes longer, also on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// The garbage collector of a cluster looks only every 30 seconds for kinds that are new.
+const CLUSTER_DEADLINE: Duration = Duration::from_secs(120);
+const CLUSTER: &str = "OPENDEPOT_CONFORMANCE_KUBECONFIG";
 
 pub(crate) struct Fixture {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     /// Kept so that the store outlives the test.
-    _embedded: Option<Embedded>,
+    embedded: Option<Embedded>,
 }
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        let (client, embedded) = match std::env::var("OPENDEPOT_CONFORMANCE_KUBECONFIG") {
+        let (client, embedded) = match std::env::var(CLUSTER) {
             Ok(path) => (cluster(&path).await, None),
             Err(_) => {
-                let embedded = Embedded::open(options()).unwrap();
+                let crds = crds();
+                let embedded = Embedded::open(Options {
+                    crds,
+                    ..Options::default()
+                })
+                .unwrap();
                 (embedded.client("default"), Some(embedded))
             }
         };
@@ -45,8 +58,36 @@ impl Fixture {
         Self {
             client,
             namespace,
-            _embedded: embedded,
+            embedded,
         }
+    }
+
+    /// Whether this is a real one. For the few questions that it answers in another way.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.embedded.is_none()
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        media: &str,
+        body: &str,
+    ) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, media)
+            .body(Body::from(body.as_bytes().to_vec()))
+            .unwrap();
+        within(async {
+            let response = self.client.send(request).await.unwrap();
+            let code = response.status().as_u16();
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            (code, serde_json::from_slice(&bytes).unwrap())
+        })
+        .await
     }
 
     pub(crate) fn widgets(&self) -> Api<DynamicObject> {
@@ -69,26 +110,53 @@ pub(crate) fn options() -> Options {
 
 async fn cluster(path: &str) -> Client {
     let kubeconfig = kube::config::Kubeconfig::read_from(path).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &Default::default())
         .await
         .unwrap();
+    // The first answer counts.
+    config.default_retry = false;
     let client = Client::try_from(config).unwrap();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let crd = definition();
-    match definitions.create(&PostParams::default(), &crd).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(error) => panic!("cannot install the definition: {error}"),
+    for crd in crds() {
+        let name = crd.name_any();
+        match definitions.create(&PostParams::default(), &crd).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => panic!("cannot install the definition: {error}"),
+        }
+        let wait = await_condition(definitions.clone(), &name, conditions::is_crd_established());
+        within(wait).await.unwrap();
+        // It serves a kind a moment after it says so.
+        let kind = GroupVersionKind::gvk(
+            &crd.spec.group,
+            &crd.spec.versions.first().unwrap().name,
+            &crd.spec.names.kind,
+        );
+        let kind = ApiResource::from_gvk_with_plural(&kind, &crd.spec.names.plural);
+        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+        within(async {
+            while objects.list(&ListParams::default().limit(1)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
     }
-    let name = crd.name_any();
-    let wait = await_condition(definitions, &name, conditions::is_crd_established());
-    within(wait).await.unwrap();
     client
+}
+
+fn crds() -> Vec<CustomResourceDefinition> {
+    let mut all = opendepot_crds::all();
+    all.push(definition());
+    all
 }
 
 /// Fails the test when the future takes longer than anything should.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(DEADLINE, future)
+    let deadline = match std::env::var_os(CLUSTER) {
+        Some(_) => CLUSTER_DEADLINE,
+        None => DEADLINE,
+    };
+    tokio::time::timeout(deadline, future)
         .await
         .expect("in time")
 }
@@ -198,7 +266,7 @@ fn schema() -> Value {
                 },
                 "x-kubernetes-validations": [
                     {"rule": "!has(self.title) || self.title != 'forbidden'", "message": "this title is taken", "fieldPath": ".title", "reason": "FieldValueForbidden"},
-                    {"rule": "self.size != 7", "messageExpression": "'size must not be ' + string(self.size)"},
+                    {"rule": "self.size != 7", "messageExpression": "'size must not be 7 of a ' + self.type"},
                 ],
             },
             "status": {
