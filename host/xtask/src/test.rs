@@ -5,6 +5,7 @@
 //! so; the only ones that may be left out are Terraform's, those of a client that is not packaged
 //! for this platform, and those that need the internet.
 
+mod cluster;
 mod report;
 
 use crate::tools::{self, Lookup, Tool};
@@ -48,6 +49,8 @@ pub(crate) enum Area {
     Crash,
     /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
     Upstream,
+    /// The control plane's conformance suite against a real kube-apiserver with etcd.
+    Cluster,
 }
 
 impl Area {
@@ -60,11 +63,15 @@ impl Area {
             Self::Faults => "faults",
             Self::Crash => "crash",
             Self::Upstream => "upstream",
+            Self::Cluster => "cluster",
         }
     }
 
     const fn is_black_box(self) -> bool {
-        !matches!(self, Self::Unit | Self::Plugins | Self::Crash)
+        !matches!(
+            self,
+            Self::Unit | Self::Plugins | Self::Crash | Self::Cluster
+        )
     }
 }
 
@@ -159,6 +166,21 @@ impl Runner {
                     &["--workspace", "--manifest-path", &manifest],
                     &[],
                 );
+            }
+            Area::Cluster => {
+                let cluster = match cluster::Cluster::start() {
+                    Ok(cluster) => cluster,
+                    Err(error) => {
+                        self.report.fail(area.name(), &error);
+                        return Ok(());
+                    }
+                };
+                let suite = ["--package", "opendepot-apiserver", "--test", "conformance"];
+                let mut command = self.cargo(&suite);
+                command.env("OPENDEPOT_CONFORMANCE_KUBECONFIG", cluster.kubeconfig());
+                // What only an embedded control plane can be asked is part of `unit`.
+                command.args(["--no-fail-fast", "--", "--skip", "embedded_"]);
+                return self.report.run(area.name(), &mut command);
             }
             Area::Crash => {
                 let binary = build::fault_injecting(&self.root)?;

@@ -13,6 +13,7 @@ mod client;
 mod debian;
 mod deny;
 mod example;
+mod kubernetes;
 
 use anyhow::{Result, bail};
 use cache::Cache;
@@ -42,6 +43,12 @@ pub(crate) enum Tool {
     ExampleProvider,
     /// Checks licences, sources and which crate may use which.
     CargoDeny,
+    /// The store of a Kubernetes control plane.
+    Etcd,
+    /// A Kubernetes API server, which the embedded one is compared with.
+    KubeApiserver,
+    /// What collects dependents and ends namespaces beside it.
+    KubeControllerManager,
     /// Makes HTTP load.
     Wrk,
     /// The server that figures are compared with.
@@ -56,6 +63,9 @@ impl fmt::Display for Tool {
             Self::Terraform => "terraform",
             Self::ExampleProvider => "example-provider",
             Self::CargoDeny => "cargo-deny",
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
             Self::Wrk => "wrk",
             Self::Nginx => "nginx",
         })
@@ -123,9 +133,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
         match find(tool) {
             Ok(Lookup::Found(found)) => {
                 let (version, path) = (&found.version, found.path.display());
-                println!("{tool:<17} {version:<12} {path}  ({})", found.how);
+                println!("{tool:<23} {version:<12} {path}  ({})", found.how);
             }
-            Ok(Lookup::Absent(reason)) => println!("{tool:<17} {:<12} {reason}", "absent"),
+            Ok(Lookup::Absent(reason)) => println!("{tool:<23} {:<12} {reason}", "absent"),
             Err(error) => {
                 eprintln!("error: {tool}: {error:#}");
                 failed.push(tool.to_string());
@@ -150,6 +160,13 @@ pub(crate) fn find(tool: Tool) -> Result<Lookup> {
         Tool::Terraform => client::terraform(),
         Tool::ExampleProvider => example::provider(&cache).map(Lookup::Found),
         Tool::CargoDeny => deny::cargo_deny(&cache).map(Lookup::Found),
+        Tool::Etcd => kubernetes::program(&cache, kubernetes::STORE).map(Lookup::Found),
+        Tool::KubeApiserver => {
+            kubernetes::program(&cache, kubernetes::APISERVER).map(Lookup::Found)
+        }
+        Tool::KubeControllerManager => {
+            kubernetes::program(&cache, kubernetes::CONTROLLER_MANAGER).map(Lookup::Found)
+        }
         Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
         Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
     }

@@ -60,6 +60,13 @@ impl Report {
         }
     }
 
+    /// Notes an area whose tests could not be started.
+    pub(super) fn fail(&mut self, area: &str, error: &anyhow::Error) {
+        eprintln!("error: {error:#}");
+        self.failed += 1;
+        self.failures.push(format!("{area}: could not be started"));
+    }
+
     /// Notes tests that are left out.
     pub(super) fn skip(&mut self, num: usize, what: &str, reason: &str) {
         self.skipped += num;
