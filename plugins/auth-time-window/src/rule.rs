@@ -56,7 +56,7 @@ fn read_rule(rule: &Object<'_>, zone: &str) -> Option<Rule> {
         "dates",
         "zone",
         "actions",
-        "exemptGroups",
+        Members::EXEMPT,
     ];
     rule.deny_unknown(&[KEYS.as_slice(), &Names::KEYS].concat());
     let name = rule.line("name", MAX_NAME_BYTES);
@@ -69,16 +69,11 @@ fn read_rule(rule: &Object<'_>, zone: &str) -> Option<Rule> {
     if !rule.has("weekly") && !rule.has("dates") {
         rule.problem("weekly", "is required, or `dates`: a rule is about times");
     }
-    let exempt = if rule.has("exemptGroups") {
-        Members::read(rule, "exemptGroups")
-    } else {
-        Members::Groups(Vec::new())
-    };
     Some(Rule {
         zone: read_zone(rule).unwrap_or_else(|| zone.to_owned()),
         actions: ActionSet::read(rule, "actions"),
         names: Names::read(rule),
-        exempt,
+        exempt: Members::read_exempt(rule),
         weekly,
         dates,
         name: name?.to_owned(),

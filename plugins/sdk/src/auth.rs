@@ -8,10 +8,27 @@ pub use crate::bindings::auth::opendepot::auth::types::{
     Action, Authentication, Binding, BindingProblem, Decision, Error, Prepared, Subject, Target,
 };
 
-use crate::artifact::Problem;
+use crate::artifact::{Problem, attribute};
 use crate::bindings::auth::exports::opendepot::auth::policy::Guest;
 use crate::settings::Problems;
 use std::marker::PhantomData;
+
+/// The attribute of a target that holds one label of its namespace begins with this; the label's
+/// key follows: `namespace-label/team`.
+pub const NAMESPACE_LABEL: &str = "namespace-label/";
+
+/// The attribute of a target that holds one label of the resource itself begins with this.
+pub const LABEL: &str = "label/";
+
+/// A target has this attribute, with the value [`LABELS_KNOWN`], when every label of its namespace
+/// is among its attributes. Without it, a label that is absent is one that nobody looked for.
+pub const NAMESPACE_LABELS: &str = "namespace-labels";
+
+/// As [`NAMESPACE_LABELS`], for the labels of the resource itself.
+pub const LABELS: &str = "labels";
+
+/// The value of [`NAMESPACE_LABELS`] and [`LABELS`].
+pub const LABELS_KNOWN: &str = "known";
 
 /// An auth plugin. Every function gets all that it needs; keep nothing between calls.
 pub trait AuthPlugin {
@@ -77,6 +94,14 @@ impl Subject {
     #[must_use]
     pub const fn is_anonymous(&self) -> bool {
         matches!(self.authentication, Authentication::Anonymous)
+    }
+}
+
+impl Target {
+    /// The value of the first attribute called `name`.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        attribute(&self.attributes, name)
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Members {
 }
 
 impl Members {
+    /// The key that [`Members::read_exempt`] reads.
+    pub const EXEMPT: &'static str = "exemptGroups";
+
     /// Reads the groups at `key`, which must be there: exact names, or `*`.
     #[must_use]
     pub fn read(rule: &Object<'_>, key: &str) -> Self {
@@ -53,6 +56,16 @@ impl Members {
             Self::Everyone
         } else {
             Self::Groups(groups)
+        }
+    }
+
+    /// Reads whom a rule does not concern, from `exemptGroups`; nobody when it is absent.
+    #[must_use]
+    pub fn read_exempt(rule: &Object<'_>) -> Self {
+        if rule.has(Self::EXEMPT) {
+            Self::read(rule, Self::EXEMPT)
+        } else {
+            Self::Groups(Vec::new())
         }
     }
 

@@ -119,6 +119,11 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// The keys of the fields, for objects whose keys are the operator's words.
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.fields.keys().map(String::as_str)
+    }
+
     /// Whether the field is there; `null` counts as absent.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
