@@ -10,9 +10,10 @@
 //! document, 1 MiB a SHA256SUMS, 10 000 names a folder.
 //!
 //! What it refuses: a tag that does not exist with or without `v`; refs, names and paths outside
-//! their grammar; a digest that is absent, malformed, listed twice or different; a release
-//! without a signature unless that is allowed, and a wrong signature always; links and `..`
-//! beneath a root; anything that is no archive by its first bytes.
+//! their grammar; a digest that is absent, malformed, listed twice or different; a package that is
+//! by its name another version's; a release without a signature unless that is allowed, and a
+//! wrong signature always; links and `..` beneath a root; anything that is no archive by its first
+//! bytes.
 //!
 //! What may surprise: a token goes to the API's origin only, so the archive host never sees it.
 //! A signature is judged by the keys that the registry lists, so without named or pinned keys it
