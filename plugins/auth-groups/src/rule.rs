@@ -3,7 +3,7 @@
 use opendepot_plugin_sdk::auth::Error;
 use opendepot_plugin_sdk::name::Names;
 use opendepot_plugin_sdk::rule::{ActionSet, Members};
-use opendepot_plugin_sdk::settings::{Object, Problems, parse};
+use opendepot_plugin_sdk::settings::{self, Object};
 
 const MAX_RULES: usize = 1000;
 
@@ -17,15 +17,7 @@ pub(crate) struct Rule {
 
 /// Parses and checks the settings.
 pub(crate) fn read(settings: &str) -> Result<Vec<Rule>, Error> {
-    let problems = Problems::new();
-    let value = parse(settings, "", &problems);
-    let rules = value
-        .as_ref()
-        .and_then(|value| Object::new(value, "", &problems))
-        .map(|root| read_rules(&root))
-        .unwrap_or_default();
-    problems.into_auth_result()?;
-    Ok(rules)
+    Ok(settings::read(settings, read_rules)?)
 }
 
 fn read_rules(root: &Object<'_>) -> Vec<Rule> {

@@ -1,41 +1,8 @@
 use super::Groups;
 use opendepot_plugin_sdk::ArtifactKind;
-use opendepot_plugin_sdk::auth::{
-    Action, AuthPlugin, Authentication, Decision, Error, Subject, Target,
-};
+use opendepot_plugin_sdk::auth::{Action, AuthPlugin, Decision, Error, Subject, Target};
+use opendepot_plugin_sdk::fixture::auth::{anonymous, module, problems, provider, subject, target};
 use proptest::prelude::*;
-
-fn subject(groups: &[&str]) -> Subject {
-    Subject {
-        authentication: Authentication::TokenFile,
-        issuer: String::new(),
-        name: "ci".to_owned(),
-        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        claims: "{}".to_owned(),
-        client_address: "127.0.0.1".to_owned(),
-        attributes: Vec::new(),
-    }
-}
-
-fn target(kind: ArtifactKind, namespace: &str, name: &str) -> Target {
-    Target {
-        namespace: namespace.to_owned(),
-        kind,
-        name: name.to_owned(),
-        version: None,
-        os: None,
-        arch: None,
-        attributes: Vec::new(),
-    }
-}
-
-fn module(namespace: &str, name: &str) -> Target {
-    target(ArtifactKind::Module, namespace, name)
-}
-
-fn provider(namespace: &str, name: &str) -> Target {
-    target(ArtifactKind::Provider, namespace, name)
-}
 
 fn state(settings: &str) -> Vec<u8> {
     let prepared = Groups::prepare(settings, &[]).unwrap();
@@ -57,16 +24,6 @@ fn decide(settings: &str, subject: &Subject, action: &Action, targets: &[Target]
 
 fn allows(settings: &str, subject: &Subject, action: &Action, target: Target) -> bool {
     decide(settings, subject, action, &[target]) == [true]
-}
-
-fn problems(settings: &str) -> Vec<(String, String)> {
-    let Err(Error::InvalidSettings(problems)) = Groups::validate(settings) else {
-        panic!("expected problems in {settings}");
-    };
-    problems
-        .into_iter()
-        .map(|problem| (problem.path, problem.message))
-        .collect()
 }
 
 const TEAM: &str = r#"{"rules": [
@@ -197,14 +154,14 @@ fn answers_keep_the_order_and_number_of_targets() {
 #[test]
 fn an_anonymous_caller_has_no_groups() {
     let everyone = r#"{"rules": [{"groups": ["*"], "actions": ["*"]}]}"#;
-    let mut caller = subject(&["team-a", "*"]);
+    let caller = subject(&["team-a", "*"]);
     assert!(allows(
         everyone,
         &caller,
         &Action::Download,
         module("a", "b")
     ));
-    caller.authentication = Authentication::Anonymous;
+    let caller = anonymous(&["team-a", "*"]);
     assert!(!allows(
         everyone,
         &caller,
@@ -276,7 +233,7 @@ fn absent_lists_and_empty_lists_differ() {
         r#", "providers": []"#,
         r#", "modules": [], "providers": []"#,
     ] {
-        assert_eq!(problems(&rule(rest)).len(), 1, "{rest}");
+        assert_eq!(problems::<Groups>(&rule(rest)).len(), 1, "{rest}");
     }
 }
 
@@ -317,7 +274,7 @@ fn without_rules_nobody_is_allowed_anything() {
 
 #[test]
 fn every_mistake_has_its_path_and_a_suggestion() {
-    let found = problems(
+    let found = problems::<Groups>(
         r#"{"ruels": [], "rules": [
             {"group": ["a"], "actions": ["downlod", 3], "namespaces": ["Team"]},
             {"groups": [], "actions": "download"},
@@ -388,7 +345,7 @@ fn hostile_settings_are_problems_not_panics() {
             r#"{"rules": [{"groups": ["a\u0000"], "actions": ["*"]}]}"#,
         ),
     ] {
-        assert_eq!(problems(settings).len(), 1, "{name}");
+        assert_eq!(problems::<Groups>(settings).len(), 1, "{name}");
     }
 }
 

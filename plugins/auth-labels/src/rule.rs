@@ -3,7 +3,7 @@
 use crate::selector::{self, Requirement};
 use opendepot_plugin_sdk::auth::{Error, LABEL, NAMESPACE_LABEL};
 use opendepot_plugin_sdk::rule::{ActionSet, Members};
-use opendepot_plugin_sdk::settings::{Object, Problems, parse};
+use opendepot_plugin_sdk::settings::{self, Object};
 use serde::{Deserialize, Serialize};
 
 const MAX_RULES: usize = 200;
@@ -32,21 +32,13 @@ pub(crate) struct Rule {
 
 /// Parses and checks the settings.
 pub(crate) fn read(settings: &str) -> Result<Vec<Rule>, Error> {
-    let problems = Problems::new();
-    let value = parse(settings, "", &problems);
-    let rules = value
-        .as_ref()
-        .and_then(|value| Object::new(value, "", &problems))
-        .map(|root| {
-            root.deny_unknown(&["rules"]);
-            root.few_objects("rules", MAX_RULES)
-                .iter()
-                .filter_map(read_rule)
-                .collect()
-        })
-        .unwrap_or_default();
-    problems.into_auth_result()?;
-    Ok(rules)
+    Ok(settings::read(settings, |root| {
+        root.deny_unknown(&["rules"]);
+        root.few_objects("rules", MAX_RULES)
+            .iter()
+            .filter_map(read_rule)
+            .collect()
+    })?)
 }
 
 /// Nothing only where there is a problem.

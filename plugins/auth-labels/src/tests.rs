@@ -1,21 +1,8 @@
 use super::Labels;
-use opendepot_plugin_sdk::auth::{
-    Action, AuthPlugin, Authentication, Decision, Error, Subject, Target,
-};
-use opendepot_plugin_sdk::{ArtifactKind, Attribute};
+use opendepot_plugin_sdk::Attribute;
+use opendepot_plugin_sdk::auth::{Action, AuthPlugin, Decision, Subject, Target};
+use opendepot_plugin_sdk::fixture::auth::{anonymous, module, problems, subject};
 use proptest::prelude::*;
-
-fn subject(groups: &[&str]) -> Subject {
-    Subject {
-        authentication: Authentication::Oidc,
-        issuer: "https://issuer.example".to_owned(),
-        name: "ci".to_owned(),
-        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        claims: "{}".to_owned(),
-        client_address: "192.0.2.1".to_owned(),
-        attributes: Vec::new(),
-    }
-}
 
 /// A target whose labels are known; `n:key=value` is the namespace's, `key=value` its own.
 fn target(labels: &[&str]) -> Target {
@@ -37,15 +24,7 @@ fn target(labels: &[&str]) -> Target {
 
 /// A target as hosts that know nothing of labels pass it.
 fn unlabelled() -> Target {
-    Target {
-        namespace: "prod".to_owned(),
-        kind: ArtifactKind::Module,
-        name: "vpc".to_owned(),
-        version: None,
-        os: None,
-        arch: None,
-        attributes: Vec::new(),
-    }
+    module("prod", "vpc")
 }
 
 fn decide(settings: &str, subject: &Subject, action: &Action, targets: &[Target]) -> Vec<Decision> {
@@ -56,16 +35,6 @@ fn decide(settings: &str, subject: &Subject, action: &Action, targets: &[Target]
 
 fn one(settings: &str, subject: &Subject, target: Target) -> Decision {
     decide(settings, subject, &Action::Download, &[target]).remove(0)
-}
-
-fn problems(settings: &str) -> Vec<(String, String)> {
-    let Err(Error::InvalidSettings(problems)) = Labels::validate(settings) else {
-        panic!("expected problems in {settings:.200}");
-    };
-    problems
-        .into_iter()
-        .map(|problem| (problem.path, problem.message))
-        .collect()
 }
 
 /// One rule that allows the group `g`, with this selector of the resource.
@@ -150,8 +119,7 @@ fn a_deny_rule_concerns_everybody_who_is_not_exempt_and_wins() {
          "namespace": {"matchLabels": {"data": "restricted"}}}
     ]}"#;
     let denied = Decision::Deny("by rule `restricted`".to_owned());
-    let mut anonymous = subject(&["security"]);
-    anonymous.authentication = Authentication::Anonymous;
+    let anonymous = anonymous(&["security"]);
     let restricted = || target(&["n:data=restricted"]);
     assert_eq!(one(settings, &subject(&["dev"]), restricted()), denied);
     assert_eq!(one(settings, &anonymous, restricted()), denied);
@@ -215,7 +183,7 @@ fn without_rules_it_abstains_whatever_the_labels() {
 
 #[test]
 fn every_mistake_has_its_path() {
-    let found = problems(
+    let found = problems::<Labels>(
         r#"{"rules": [
             {"name": "a", "effect": "alow", "actions": ["*"], "resource": {"matchlabels": {"a": "b"}}},
             {"effect": "allow", "actions": ["*"], "exemptGroups": ["x"], "namespace": {}},
@@ -271,7 +239,7 @@ fn keys_and_values_that_kubernetes_refuses() {
         &prefix,
     ] {
         assert_eq!(
-            problems(&deny(&format!(r#"{{"matchLabels": {{"{key}": ""}}}}"#))).len(),
+            problems::<Labels>(&deny(&format!(r#"{{"matchLabels": {{"{key}": ""}}}}"#))).len(),
             1,
             "{key}"
         );
@@ -282,7 +250,7 @@ fn keys_and_values_that_kubernetes_refuses() {
     }
     for value in [" ", "a b", "-a", "a/b", &long, "\\u0000"] {
         assert_eq!(
-            problems(&deny(&format!(r#"{{"matchLabels": {{"a": "{value}"}}}}"#))).len(),
+            problems::<Labels>(&deny(&format!(r#"{{"matchLabels": {{"a": "{value}"}}}}"#))).len(),
             1,
             "{value}"
         );
@@ -318,10 +286,10 @@ fn hostile_settings_are_problems_not_panics() {
         ("a text", &deny("\"a=b\"")),
     ] {
         assert_eq!(
-            problems(settings).len(),
+            problems::<Labels>(settings).len(),
             1,
             "{what}: {:?}",
-            problems(settings)
+            problems::<Labels>(settings)
         );
     }
 }

@@ -5,7 +5,7 @@ use crate::zone;
 use opendepot_plugin_sdk::auth::Error;
 use opendepot_plugin_sdk::name::Names;
 use opendepot_plugin_sdk::rule::{ActionSet, Members};
-use opendepot_plugin_sdk::settings::{Object, Problems, parse};
+use opendepot_plugin_sdk::settings::{self, Object};
 
 const MAX_RULES: usize = 200;
 const MAX_TIMES: usize = 100;
@@ -29,22 +29,14 @@ pub(crate) struct Rule {
 
 /// Parses and checks the settings.
 pub(crate) fn read(settings: &str) -> Result<Vec<Rule>, Error> {
-    let problems = Problems::new();
-    let value = parse(settings, "", &problems);
-    let rules = value
-        .as_ref()
-        .and_then(|value| Object::new(value, "", &problems))
-        .map(|root| {
-            root.deny_unknown(&["zone", "rules"]);
-            let zone = read_zone(&root).unwrap_or_else(|| "UTC0".to_owned());
-            root.few_objects("rules", MAX_RULES)
-                .iter()
-                .filter_map(|rule| read_rule(rule, &zone))
-                .collect()
-        })
-        .unwrap_or_default();
-    problems.into_auth_result()?;
-    Ok(rules)
+    Ok(settings::read(settings, |root| {
+        root.deny_unknown(&["zone", "rules"]);
+        let zone = read_zone(root).unwrap_or_else(|| "UTC0".to_owned());
+        root.few_objects("rules", MAX_RULES)
+            .iter()
+            .filter_map(|rule| read_rule(rule, &zone))
+            .collect()
+    })?)
 }
 
 /// Nothing only where there is a problem.

@@ -1,37 +1,12 @@
 use super::TimeWindow;
 use opendepot_plugin_sdk::ArtifactKind;
-use opendepot_plugin_sdk::auth::{
-    Action, AuthPlugin, Authentication, Decision, Error, Subject, Target,
-};
+use opendepot_plugin_sdk::auth::{Action, AuthPlugin, Decision, Error, Subject, Target};
 use opendepot_plugin_sdk::date::{DAY, Date};
+use opendepot_plugin_sdk::fixture::auth::{anonymous, module, problems, provider, subject, target};
 use proptest::prelude::*;
 
-fn subject(groups: &[&str]) -> Subject {
-    Subject {
-        authentication: Authentication::Oidc,
-        issuer: "https://issuer.example".to_owned(),
-        name: "ci".to_owned(),
-        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        claims: "{}".to_owned(),
-        client_address: "192.0.2.1".to_owned(),
-        attributes: Vec::new(),
-    }
-}
-
-fn target(kind: ArtifactKind, namespace: &str, name: &str) -> Target {
-    Target {
-        namespace: namespace.to_owned(),
-        kind,
-        name: name.to_owned(),
-        version: None,
-        os: None,
-        arch: None,
-        attributes: Vec::new(),
-    }
-}
-
-fn module() -> Target {
-    target(ArtifactKind::Module, "prod-eu", "vpc")
+fn vpc() -> Target {
+    module("prod-eu", "vpc")
 }
 
 /// Unix time of a UTC date and `HH:MM`.
@@ -60,21 +35,11 @@ fn decide(
 
 fn denies(settings: &str, date: &str, time: &str) -> bool {
     let now = at(date, time);
-    match decide(settings, &subject(&[]), &Action::Publish, module(), now) {
+    match decide(settings, &subject(&[]), &Action::Publish, vpc(), now) {
         Decision::Deny(_) => true,
         Decision::Abstain => false,
         Decision::Allow => panic!("never allows"),
     }
-}
-
-fn problems(settings: &str) -> Vec<(String, String)> {
-    let Err(Error::InvalidSettings(problems)) = TimeWindow::validate(settings) else {
-        panic!("expected problems in {settings:.200}");
-    };
-    problems
-        .into_iter()
-        .map(|problem| (problem.path, problem.message))
-        .collect()
 }
 
 fn rule(rest: &str) -> String {
@@ -180,11 +145,10 @@ fn windows_follow_the_wall_clock_of_the_zone() {
 fn a_rule_concerns_what_it_names_and_nobody_exempt() {
     let settings = r#"{"rules": [{"name": "freeze", "deny": "inside", "weekly": [{}],
         "actions": ["publish"], "namespaces": ["prod-*"], "modules": ["*"], "exemptGroups": ["on-call"]}]}"#;
-    let mut anonymous = subject(&["on-call"]);
-    anonymous.authentication = Authentication::Anonymous;
+    let anonymous = anonymous(&["on-call"]);
     let nobody = subject(&[]);
     let other = Action::Other("publish".to_owned());
-    let of = |namespace| target(ArtifactKind::Module, namespace, "vpc");
+    let of = |namespace| module(namespace, "vpc");
     for (name, subject, action, target, expected) in [
         ("meant", &nobody, &Action::Publish, of("prod-eu"), true),
         (
@@ -220,7 +184,7 @@ fn a_rule_concerns_what_it_names_and_nobody_exempt() {
             "provider",
             &nobody,
             &Action::Publish,
-            target(ArtifactKind::Provider, "prod-eu", "aws"),
+            provider("prod-eu", "aws"),
             false,
         ),
     ] {
@@ -254,15 +218,14 @@ fn without_rules_nothing_is_denied_and_a_star_exempts_credentials_only() {
     assert!(!denies(r#"{"rules": []}"#, "2026-12-04", "12:00"));
     let settings = rule(r#""deny": "inside", "weekly": [{}], "exemptGroups": ["*"]"#);
     assert!(!denies(&settings, "2026-12-04", "12:00"));
-    let mut anonymous = subject(&[]);
-    anonymous.authentication = Authentication::Anonymous;
-    let decision = decide(&settings, &anonymous, &Action::Browse, module(), 0);
+    let anonymous = anonymous(&[]);
+    let decision = decide(&settings, &anonymous, &Action::Browse, vpc(), 0);
     assert!(matches!(decision, Decision::Deny(_)));
 }
 
 #[test]
 fn every_mistake_has_its_path() {
-    let found = problems(
+    let found = problems::<TimeWindow>(
         r#"{"zome": "UTC", "zone": "Europe/Berln", "rules": [
             {"name": "a", "deny": "within", "actions": ["*"], "weekly": [
                 {"days": ["frday", "sat"], "from": "9:00", "to": "25:00", "at": 1},
@@ -341,7 +304,7 @@ fn hostile_settings_are_problems_not_panics() {
             r#"{"rules": [{"name": "a\nb", "deny": "inside", "actions": ["*"], "weekly": [{}]}]}"#,
         ),
     ] {
-        let num_problems = problems(settings).len();
+        let num_problems = problems::<TimeWindow>(settings).len();
         assert!((1..=2).contains(&num_problems), "{what}: {num_problems}");
     }
 }
@@ -356,7 +319,7 @@ fn a_clock_without_a_calendar_is_an_error() {
             &state,
             &subject(&[]),
             &Action::Publish,
-            &[module()],
+            &[vpc()],
             now,
         );
         assert!(matches!(answer, Err(Error::Other(_))), "{now}");
@@ -369,8 +332,7 @@ fn ten_thousand_denials_fit_into_an_answer() {
     let name = "n".repeat(40);
     let settings =
         rule(r#""deny": "inside", "weekly": [{}]"#).replace("\"r\"", &format!("\"{name}\""));
-    let Decision::Deny(reason) = decide(&settings, &subject(&[]), &Action::Browse, module(), 0)
-    else {
+    let Decision::Deny(reason) = decide(&settings, &subject(&[]), &Action::Browse, vpc(), 0) else {
         panic!("expected a deny");
     };
     // A decision is a case, a pointer and a length: 12 bytes.
@@ -389,7 +351,7 @@ proptest! {
         let mut state = TimeWindow::prepare(&settings, &[]).unwrap().state;
         let length = state.len();
         state[at % length] = value;
-        let targets = [module(), module()];
+        let targets = [vpc(), vpc()];
         if let Ok(decisions) =
             TimeWindow::authorize(&settings, &state, &subject(&["b"]), &Action::Browse, &targets, now)
         {
@@ -414,7 +376,7 @@ proptest! {
         ));
         let now = at("2026-12-07", "00:00") + minute * 60;
         let denies = |deny| {
-            decide(&settings(deny), &subject(&[]), &Action::Browse, module(), now) != Decision::Abstain
+            decide(&settings(deny), &subject(&[]), &Action::Browse, vpc(), now) != Decision::Abstain
         };
         let inside = denies("inside");
         prop_assert_eq!(inside, !denies("outside"));

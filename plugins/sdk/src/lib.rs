@@ -40,6 +40,8 @@ pub mod artifact;
 #[cfg(feature = "auth")]
 pub mod auth;
 pub mod date;
+#[cfg(feature = "test")]
+pub mod fixture;
 pub mod glob;
 #[cfg(feature = "storage")]
 pub mod http;

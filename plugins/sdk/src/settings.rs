@@ -47,6 +47,24 @@ impl Problems {
     }
 }
 
+/// Reads settings of which `of_root` makes what the plugin uses, reporting problems to the object
+/// that it gets; its answer counts only when there are none.
+///
+/// # Errors
+/// All problems. Both worlds' errors are made from them by `?`.
+pub fn read<T>(text: &str, of_root: impl FnOnce(&Object<'_>) -> T) -> Result<T, Vec<Problem>> {
+    let problems = Problems::new();
+    let value = parse(text, "", &problems);
+    let answer = value
+        .as_ref()
+        .and_then(|value| Object::new(value, "", &problems))
+        .map(|root| of_root(&root));
+    match answer {
+        Some(answer) if problems.is_empty() => Ok(answer),
+        _ => Err(problems.into_vec()),
+    }
+}
+
 /// Parses settings text; a problem at `path` when it is too long or not JSON.
 #[must_use]
 pub fn parse(text: &str, path: &str, problems: &Problems) -> Option<Value> {
