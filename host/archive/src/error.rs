@@ -86,13 +86,20 @@ pub enum Error {
     #[error("cannot inspect archive: cancelled")]
     Cancelled,
     /// A file of ours could not be read or written.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {}", source.kind())]
     Io {
         /// What was attempted.
         action: &'static str,
-        /// The cause.
+        /// The cause; its text may name a temporary file, which is nobody else's business.
         source: io::Error,
     },
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn hint(found: Option<&str>) -> String {
@@ -106,7 +113,7 @@ impl Error {
     ///
     /// [`Kind::Corrupt`] may heal when the bytes are fetched again; [`Kind::Invalid`] cannot.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         match self {
             Self::Corrupt(_) | Self::NotAnArchive { .. } => Kind::Corrupt,
             Self::UnsafePath { .. }
@@ -119,13 +126,14 @@ impl Error {
             | Self::AmbiguousExecutable { .. }
             | Self::SpecialMode { .. } => Kind::Invalid,
             Self::TimedOut { .. } | Self::Cancelled => Kind::Busy,
+            Self::Io { source, .. } if is_full(source) => Kind::Unavailable,
             Self::Io { .. } => Kind::Internal,
         }
     }
 
     /// The reason for a condition: CamelCase, a closed set.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::UnsafePath { .. } => "UnsafePath",
             Self::Corrupt(_) => "Corrupt",
@@ -140,6 +148,7 @@ impl Error {
             Self::SpecialMode { .. } => "SpecialMode",
             Self::TimedOut { .. } => "InspectionTimedOut",
             Self::Cancelled => "Cancelled",
+            Self::Io { source, .. } if is_full(source) => "DiskFull",
             Self::Io { .. } => "InternalError",
         }
     }

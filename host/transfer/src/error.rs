@@ -122,6 +122,12 @@ pub enum Error {
         /// What happened.
         reason: String,
     },
+    /// Our own disk is full, or our share of it.
+    #[error("cannot {attempt}: no space is left on the disk")]
+    DiskFull {
+        /// What was attempted.
+        attempt: String,
+    },
     /// Our own fault.
     #[error("cannot {attempt}: {reason}")]
     Internal {
@@ -143,7 +149,9 @@ impl Error {
             Self::Conflict { .. } => Kind::Conflict,
             Self::Corrupt { .. } => Kind::Corrupt,
             Self::Busy { .. } => Kind::Busy,
-            Self::RateLimited { .. } | Self::Unavailable { .. } => Kind::Unavailable,
+            Self::RateLimited { .. } | Self::Unavailable { .. } | Self::DiskFull { .. } => {
+                Kind::Unavailable
+            }
             Self::Internal { .. } => Kind::Internal,
         }
     }
@@ -190,9 +198,7 @@ impl Error {
         }
         // By kind, because temporary files wrap the number of the error.
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::unavailable(attempt, "no space is left on the disk")
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { attempt },
             _ => Self::unavailable(attempt, error.to_string()),
         }
     }

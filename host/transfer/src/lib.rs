@@ -42,8 +42,7 @@ pub use egress::{EgressConfig, EgressPolicy, HostPattern, InvalidPattern};
 pub use error::{Damage, Error};
 pub use fetch::{
     Credential, Downloaded, FetchLimits, FetchRequest, Fetched, Fetcher, HostClass, Lookup,
-    LookupFuture,
-    Secret, SystemLookup,
+    LookupFuture, Secret, SystemLookup,
 };
 pub use store::{ByteRange, Expected, HashedState, Put, Source, StoreLimits, Stores, StoresConfig};
 pub use sweep::sweep_directory;

@@ -156,6 +156,7 @@ impl Error {
             Self::Fetch(Fetch::NotFound { .. }) => "SourceNotFound",
             Self::Fetch(Fetch::TooLarge { .. }) => "TooLarge",
             Self::Fetch(Fetch::Busy { .. }) => "Busy",
+            Self::Fetch(Fetch::DiskFull { .. }) => "DiskFull",
             Self::Fetch(Fetch::Internal { .. }) | Self::Task { .. } => "InternalError",
             Self::Fetch(_) | Self::Io { .. } => "SourceUnreachable",
             Self::Value(_) => "InvalidSpec",

@@ -38,11 +38,11 @@ pub enum JobError {
     #[error("{0}, which is not available yet")]
     Unsupported(&'static str),
     /// A local file could not be used.
-    #[error("cannot {attempt}: {source}")]
+    #[error("cannot {attempt}: {}", source.kind())]
     Io {
         /// What was attempted.
         attempt: &'static str,
-        /// Why not.
+        /// Why not; its text may name a temporary file, which is nobody else's business.
         source: io::Error,
     },
 }
@@ -73,12 +73,13 @@ impl JobError {
             Self::Actor(_) => "Waiting",
             Self::Source(error) => error.reason(),
             Self::Archive(error) => match error.reason() {
-                same @ ("UnsafePath" | "TooLarge" | "InternalError") => same,
+                same @ ("UnsafePath" | "TooLarge" | "InternalError" | "DiskFull") => same,
                 "MissingSubdirectory" | "EmptyModule" => "SourceInvalid",
                 "MissingExecutable" | "AmbiguousExecutable" => "WrongExecutable",
                 "InspectionTimedOut" => "TooLarge",
                 _ => "InvalidArchive",
             },
+            Self::Transfer(opendepot_transfer::Error::DiskFull { .. }) => "DiskFull",
             Self::Transfer(error) => transfer_reason(error.kind()),
             Self::Storage(error) => match error.kind {
                 Kind::Invalid => "StorageInvalid",
@@ -90,8 +91,10 @@ impl JobError {
             },
             Self::TooLarge { .. } => "TooLarge",
             Self::Unsupported(_) => "StorageInvalid",
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "DiskFull",
-            Self::Io { .. } => "InternalError",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "DiskFull",
+                _ => "InternalError",
+            },
         }
     }
 
@@ -115,5 +118,49 @@ const fn transfer_reason(kind: Kind) -> &'static str {
         Kind::NotFound => "ArtifactMissing",
         Kind::Internal => "InternalError",
         _ => "StorageUnavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_one_name_wherever_it_shows() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let fetched = opendepot_transfer::Error::DiskFull {
+            attempt: "write".to_owned(),
+        };
+        let stored = opendepot_transfer::Error::DiskFull {
+            attempt: "write".to_owned(),
+        };
+        for error in [
+            JobError::Io {
+                attempt: "write a temporary file",
+                source: full(),
+            },
+            JobError::Archive(opendepot_archive::Error::Io {
+                action: "write archive",
+                source: full(),
+            }),
+            JobError::Source(opendepot_upstream::Error::Fetch(fetched)),
+            JobError::Transfer(stored),
+        ] {
+            assert_eq!(error.reason(), "DiskFull", "{error}");
+            assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_ours_reaches_no_status() {
+        let named = io::Error::new(io::ErrorKind::PermissionDenied, "at path /data/tmp/fetch-1");
+        let error = JobError::Io {
+            attempt: "create a temporary file",
+            source: named,
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot create a temporary file: permission denied"
+        );
     }
 }

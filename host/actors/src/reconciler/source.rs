@@ -116,12 +116,9 @@ impl Sources {
                 ..
             } => {
                 let repository = Repository::new(owner, repository).map_err(Error::from)?;
-                let resolve = self.github.resolve(
-                    &repository,
-                    tag_prefix,
-                    &id.version,
-                    ArchiveFormat::TarGz,
-                );
+                let resolve =
+                    self.github
+                        .resolve(&repository, tag_prefix, &id.version, ArchiveFormat::TarGz);
                 let origin = stage("resolve", resolve).await?;
                 let progress = |done, total| (self.progress)(id, done, total);
                 let fetch = fetch_module(&self.fetcher, &origin, temp_dir, limit, &progress);
