@@ -163,5 +163,4 @@ impl ApiState {
             ApiError::unavailable("too many downloads at this moment, try again", 5)
         })
     }
-
 }

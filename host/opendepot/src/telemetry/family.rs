@@ -15,7 +15,10 @@ pub(crate) struct Family {
     /// Names of labels. Their values are closed sets, or the operator's: plugins and keys.
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "for the tests that compare page, table and source")
+        expect(
+            dead_code,
+            reason = "for the tests that compare page, table and source"
+        )
     )]
     pub(crate) labels: &'static [&'static str],
     pub(crate) help: &'static str,
