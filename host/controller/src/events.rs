@@ -63,7 +63,10 @@ impl Events {
         let event = event(object, tone, action, reason, note);
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
+        opendepot_transfer::fault::point("api.create-event");
+        let answer = api.create(&PostParams::default(), &event).await;
+        opendepot_transfer::fault::point("api.create-event.done");
+        if let Err(error) = answer {
             let reason = reason.as_str();
             tracing::debug!("cannot write event `{reason}` of `{namespace}`: {error}");
         }

@@ -336,10 +336,15 @@ pub(crate) fn controller_of(version: &Version) -> Option<&OwnerReference> {
         .find(|owner| owner.controller == Some(true))
 }
 
-/// A controller reference to `owner`.
+/// A controller reference to `owner`, which waits for what it owns when it is deleted in the
+/// foreground, as in the original (OD-2.5).
 pub(crate) fn reference<K: Resource<DynamicType = ()>>(owner: &K) -> Result<OwnerReference, Error> {
     owner
         .controller_owner_ref(&())
+        .map(|reference| OwnerReference {
+            block_owner_deletion: Some(true),
+            ..reference
+        })
         .ok_or_else(|| Error::Internal {
             attempt: "own a version",
             reason: "the owner has no name or uid".to_owned(),

@@ -21,7 +21,10 @@ fn versions_appear_are_published_and_served() {
             assert!(is(&version, ConditionType::Ready) && is(&version, ConditionType::Stored));
             assert_eq!(version.finalizers(), [FINALIZER]);
             assert_eq!(version.labels()[LABEL_MODULE], "network");
-            assert_eq!(version.owner_references()[0].uid, owner.uid().unwrap());
+            let reference = &version.owner_references()[0];
+            assert_eq!(reference.uid, owner.uid().unwrap());
+            assert_eq!(reference.controller, Some(true));
+            assert_eq!(reference.block_owner_deletion, Some(true));
             let status = version.status.as_ref().unwrap();
             assert!(status.synced && status.seal.is_some() && status.pending.is_none());
             assert_eq!(status.sync_status, SYNCED_VERSION);
@@ -245,6 +248,30 @@ fn a_deleted_module_takes_everything_along() {
                     .is_none()
             })
             .await;
+    });
+}
+
+#[test]
+fn a_module_deleted_in_the_foreground_waits_for_its_versions() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        world.write_module("network", "1.0.0", "one");
+        let owner: Module = world.create(module("network", &["1.0.0"], json!({}))).await;
+        world.published("network-1-0-0").await;
+        let params = kube::api::DeleteParams::foreground();
+        let modules = world.api::<Module>();
+        modules.delete("network", &params).await.unwrap();
+        world.gone(&owner).await;
+        let versions = world.api::<Version>();
+        assert!(
+            versions
+                .list(&Default::default())
+                .await
+                .unwrap()
+                .items
+                .is_empty()
+        );
+        assert!(world.stored().is_empty());
     });
 }
 
