@@ -4,6 +4,7 @@
 use crate::alone::{self, Alone};
 use crate::census::Census;
 use crate::claims::{self, Claims, Place};
+use crate::doomed::Doomed;
 use crate::facts;
 use crate::index::{Index, Summary};
 use crate::metric;
@@ -64,6 +65,7 @@ struct Inner {
     claims: Claims,
     census: Census,
     alone: Alone,
+    doomed: Doomed,
     owners: Owners,
     nudges: Nudges,
     /// Told whenever an initial list is complete.
@@ -116,6 +118,7 @@ impl Feed {
             claims: Claims::default(),
             census: Census::default(),
             alone: Alone::default(),
+            doomed: Doomed::default(),
             owners: Owners {
                 sender,
                 receiver: Mutex::new(Some(receiver)),
@@ -141,6 +144,11 @@ impl Feed {
         self.0.census.show(now);
     }
 
+    /// Resolves once `object` (`namespace/name`) is being deleted or gone.
+    pub(crate) async fn doomed(&self, object: &str) {
+        self.0.doomed.wait(object).await;
+    }
+
     /// What a Version holds, when its status is ours.
     fn claim(&self, object: &Version) {
         let is_sealed = seal::check(&self.0.keys, object) != SealState::Invalid;
@@ -152,6 +160,8 @@ impl Feed {
         };
         self.0.claims.set(&key(object), places);
         self.0.alone.set(&key(object), alone::module_of(object));
+        let is_deleting = object.metadata.deletion_timestamp.is_some();
+        self.0.doomed.set(&key(object), is_deleting);
     }
 
     /// The owners whose Versions change; to be taken once.
@@ -253,6 +263,7 @@ impl Feed {
                 Ok(Some(Event::InitDone)) => {
                     inner.claims.retain(|object| seen.contains(object));
                     inner.alone.retain(|object| seen.contains(object));
+                    inner.doomed.retain(|object| seen.contains(object));
                     inner.census.retain(&seen);
                     seen = HashSet::new();
                     let gone: Vec<String> = inner
@@ -285,6 +296,7 @@ impl Feed {
                 Ok(Some(Event::Delete(object))) => {
                     inner.claims.set(&key(&object), Vec::new());
                     inner.alone.set(&key(&object), None);
+                    inner.doomed.gone(&key(&object));
                     inner.census.forget(&key(&object));
                     self.note(key(&object), None).await;
                     inner

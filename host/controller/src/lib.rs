@@ -14,6 +14,7 @@ mod census;
 mod claims;
 mod context;
 pub mod damage;
+mod doomed;
 mod error;
 mod events;
 mod facts;

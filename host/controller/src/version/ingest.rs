@@ -9,8 +9,8 @@ use crate::context::unix_now;
 use crate::error::Error;
 use crate::events::Tone;
 use crate::{readme, seal};
-use kube::Api;
 use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt as _};
 use opendepot_actors::reconciler::{Fetched, JobError, Origin, ProviderOrigin};
 use opendepot_crds as crds;
 use opendepot_crds::{
@@ -36,7 +36,14 @@ impl Turn<'_> {
         let report = self.report();
         let origin = self.pinned(intent).await?;
         opendepot_transfer::fault::point("sync.fetch");
-        let fetched = match reconciler.fetch(&intent.id, origin).await {
+        let namespace = self.version.namespace().unwrap_or_default();
+        let object = format!("{namespace}/{}", self.version.name_any());
+        let fetched = tokio::select! {
+            fetched = reconciler.fetch(&intent.id, origin) => fetched,
+            // Its removal is next: the event that told of it waits for this turn to end.
+            () = self.context.feed.doomed(&object) => return Ok(Action::await_change()),
+        };
+        let fetched = match fetched {
             Ok(fetched) => fetched,
             Err(error) => {
                 return self

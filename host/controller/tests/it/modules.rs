@@ -276,6 +276,27 @@ fn a_module_deleted_in_the_foreground_waits_for_its_versions() {
 }
 
 #[test]
+fn a_version_deleted_while_it_is_fetched_does_not_wait_for_its_source() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        let slow = json!({ "source": { "github": { "owner": "acme", "repository": "slow" } } });
+        let owner: Module = world.create(module("network", &["1.0.0"], slow)).await;
+        let is_worked_on = |version: &Version| version.finalizers() == [FINALIZER];
+        let version = world.until("network-1-0-0", "its turn", is_worked_on).await;
+        world.wait("the fetch", || world.is_source_asked()).await;
+        world.delete::<Module>("network").await;
+        let gone = async {
+            world.gone(&owner).await;
+            world.gone(&version).await;
+        };
+        // The source would be waited for half a minute.
+        tokio::time::timeout(std::time::Duration::from_secs(15), gone)
+            .await
+            .expect("the removal waits for the source");
+    });
+}
+
+#[test]
 fn a_source_that_is_not_there_fails_its_version_alone_and_heals() {
     run(async |pool| {
         let world = World::start(&pool).await;
