@@ -119,6 +119,20 @@ impl History {
         self.latest.send_replace(last);
     }
 
+    /// Goes on from what the file was found at when it was opened again. When that is more than was
+    /// published, a commit that seemed to fail had happened: watches list anew.
+    pub(crate) fn resume(&self, revision: u64) {
+        if *self.latest.borrow() == revision {
+            return;
+        }
+        let mut ring = self.ring.write();
+        ring.events.clear();
+        ring.bytes = 0;
+        ring.floor = revision;
+        drop(ring);
+        self.latest.send_replace(revision);
+    }
+
     /// At most `max` writes below `prefix` after `after`, and the position to go on from.
     pub(crate) fn since(
         &self,
@@ -187,6 +201,22 @@ mod tests {
             TooOld { oldest: 3 }
         );
         assert_eq!(history.since(3, "a\0", 10).unwrap().0.len(), 2);
+    }
+
+    #[test]
+    fn a_write_that_was_not_published_makes_watches_list_anew() {
+        let history = History::new(10, 5);
+        history.publish(vec![event(6, "a\0n\0x")]);
+        history.resume(6);
+        assert_eq!(history.since(5, "a\0", 10).unwrap().0.len(), 1);
+        let latest = history.subscribe();
+        history.resume(7);
+        assert_eq!(*latest.borrow(), 7);
+        assert_eq!(
+            history.since(6, "a\0", 10).unwrap_err(),
+            TooOld { oldest: 7 }
+        );
+        assert_eq!(history.since(7, "a\0", 10).unwrap().0.len(), 0);
     }
 
     #[test]

@@ -22,8 +22,9 @@
 //! A cluster answers 500 where a creation carries a revision or a watch one that is no number (400
 //! here), lists at old revisions too, waits for one that is to come, reads YAML and protobuf, and
 //! refuses a key that a strict write gives twice.
-//! A `#` in a path never arrives here: the HTTP types drop it. There is no authorisation: who has
-//! the service has everything.
+//! When the disk fails or is full, writes are answered 503 and the file is opened anew, until they
+//! succeed. A `#` in a path never arrives here: the HTTP types drop it. There is no authorisation:
+//! who has the service has everything.
 
 mod builtin;
 mod builtin_rules;

@@ -250,6 +250,14 @@ impl ApiError {
         error
     }
 
+    /// The file cannot be written or is being opened again.
+    pub(crate) fn store_failed() -> Self {
+        Self {
+            message: "the embedded store cannot be written; is its disk full?".to_owned(),
+            ..Self::unavailable()
+        }
+    }
+
     /// Our fault: the cause goes to the log, not to the caller.
     pub(crate) fn internal(what: &str, source: &dyn fmt::Display) -> Self {
         tracing::error!(error = %source, "cannot {what}");

@@ -131,6 +131,7 @@ struct Held {
 /// What readers, watches and the writer share.
 pub(crate) struct Shared {
     database: RwLock<Option<Arc<Database>>>,
+    path: Option<PathBuf>,
     held: Mutex<VecDeque<Held>>,
     pub(crate) history: History,
     pub(crate) registry: Registry,
@@ -157,6 +158,22 @@ impl Shared {
         snapshot_of(&database)
             .map(Arc::new)
             .map_err(|error| ApiError::internal("read the store", &error))
+    }
+
+    /// Closes and opens the file: `redb` refuses everything after the first write that failed,
+    /// because the disk was full, say. Until it is open again, readers are refused too.
+    pub(crate) fn reopen(&self) -> Result<(Arc<Database>, Snapshot), Error> {
+        let Some(path) = &self.path else {
+            let why = "what was in memory is lost".to_owned();
+            return Err(Error::store(redb::StorageError::Corrupted(why)));
+        };
+        self.held.lock().clear();
+        self.database.write().take();
+        let database = Arc::new(open_database(Some(path))?);
+        let snapshot = snapshot_of(&database).map_err(Error::store)?;
+        self.history.resume(snapshot.revision);
+        *self.database.write() = Some(Arc::clone(&database));
+        Ok((database, snapshot))
     }
 
     /// Keeps a snapshot for the later pages of a list.
@@ -231,6 +248,7 @@ impl Store {
         let revision = snapshot.revision;
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(Arc::clone(&database))),
+            path: path.map(Path::to_path_buf),
             held: Mutex::new(VecDeque::new()),
             history: History::new(watch_history, revision),
             registry,
@@ -244,7 +262,7 @@ impl Store {
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("opendepot-store".to_owned())
-            .spawn(move || writer::run(&database, &for_thread, state, receiver))
+            .spawn(move || writer::run(database, &for_thread, state, receiver))
             .map_err(Error::Thread)?;
         Ok(Self {
             shared,

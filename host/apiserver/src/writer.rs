@@ -4,6 +4,9 @@
 //! answers given and watches told. Between batches it does a bounded piece of collection work
 //! (`gc.rs`).
 //!
+//! When the disk fails or is full, the batch is refused and the file opened anew; for a moment
+//! later batches are refused too, then they are tried.
+//!
 //! # Hidden contract
 //! Work that answers an error must not have written anything: everything is checked first. The
 //! writer verifies this and refuses the whole batch otherwise.
@@ -21,6 +24,7 @@ use http::StatusCode;
 use redb::{Database, ReadableTable as _};
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +34,10 @@ const MAX_BATCH: usize = 64;
 pub(crate) const MAX_OBJECT_BYTES: usize = 3 << 20;
 /// Old events are looked for no more often than this.
 const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+/// After a failure of the file, nothing is written for so long.
+const REST: Duration = Duration::from_secs(1);
+/// Between two attempts to open the file.
+const REOPEN_EVERY: Duration = Duration::from_millis(200);
 
 /// The answer to a write.
 #[derive(Clone, Debug)]
@@ -189,13 +197,21 @@ struct Committed {
     tasks: Vec<Task>,
 }
 
+/// Why a transaction did not happen.
+enum Failure {
+    /// Its work could not be done.
+    Refused(ApiError),
+    /// The file failed; it has to be opened anew.
+    Store(redb::Error),
+}
+
 /// Runs `body` in one transaction and commits it if it wrote anything.
 fn transact<T>(
     database: &Database,
     registry: &Registry,
     index: &Index,
     body: impl FnOnce(&mut Txn<'_, '_>) -> Result<T, ApiError>,
-) -> Result<(T, Committed), ApiError> {
+) -> Result<(T, Committed), Failure> {
     let run = || -> Result<Result<(T, Committed), ApiError>, redb::Error> {
         // Durability is immediate by default: the commit returns once the file is synced.
         let write = database.begin_write()?;
@@ -255,21 +271,27 @@ fn transact<T>(
             }
         }
     };
-    run().unwrap_or_else(|error| Err(ApiError::internal("commit to the store", &error)))
+    match run() {
+        Ok(outcome) => outcome.map_err(Failure::Refused),
+        Err(error) => Err(Failure::Store(error)),
+    }
 }
 
 /// Does what must be done before the first request.
 pub(crate) fn prepare(database: &Database, shared: &Shared, state: &mut State) {
-    collect(database, shared, state, Task::DefaultNamespace);
+    if let Err(error) = collect(database, shared, state, Task::DefaultNamespace) {
+        tracing::error!(error = %error, "cannot write to the embedded store");
+    }
 }
 
 /// Runs until every sender is gone and the queue is empty.
 pub(crate) fn run(
-    database: &Database,
+    mut database: Arc<Database>,
     shared: &Shared,
     mut state: State,
     mut receiver: mpsc::Receiver<Message>,
 ) {
+    let mut failed_at: Option<Instant> = None;
     loop {
         let first = if state.tasks.is_empty() {
             match receiver.blocking_recv() {
@@ -291,24 +313,90 @@ pub(crate) fn run(
                 Err(_) => break,
             }
         }
-        if !batch.is_empty() {
-            run_batch(database, shared, &mut state, batch);
+        if failed_at.is_some_and(|at| at.elapsed() < REST) {
+            if batch.is_empty() {
+                std::thread::sleep(REOPEN_EVERY);
+            }
+            batch.into_iter().for_each(refuse);
+            continue;
         }
-        if let Some(task) = state.tasks.pop() {
-            collect(database, shared, &mut state, task);
+        let mut outcome = Ok(());
+        if !batch.is_empty() {
+            outcome = run_batch(&database, shared, &mut state, batch);
+        }
+        if outcome.is_ok()
+            && let Some(task) = state.tasks.pop()
+        {
+            outcome = collect(&database, shared, &mut state, task);
+        }
+        match outcome {
+            Ok(()) => {
+                if failed_at.take().is_some() {
+                    tracing::info!("the embedded store is written again");
+                }
+            }
+            Err(error) => {
+                if failed_at.is_none() {
+                    tracing::error!(error = %error, "cannot write to the embedded store, opening it anew; is its disk full?");
+                }
+                // Its file is locked until the last user is gone.
+                drop(database);
+                (database, state) = match reopen(shared, &mut receiver) {
+                    Some(found) => found,
+                    None => return,
+                };
+                failed_at = Some(Instant::now());
+            }
         }
         shared.release_old();
     }
 }
 
-fn run_batch(database: &Database, shared: &Shared, state: &mut State, batch: Vec<Message>) {
-    let mut replies = Vec::with_capacity(batch.len());
+/// Opens the file until that succeeds; nothing when the server shuts down meanwhile.
+fn reopen(
+    shared: &Shared,
+    receiver: &mut mpsc::Receiver<Message>,
+) -> Option<(Arc<Database>, State)> {
+    loop {
+        let opened = shared.reopen().and_then(|(database, snapshot)| {
+            State::load(&snapshot, &shared.registry).map(|state| (database, state))
+        });
+        match opened {
+            Ok(found) => return Some(found),
+            Err(error) => tracing::debug!(error = %error, "cannot open the embedded store yet"),
+        }
+        loop {
+            match receiver.try_recv() {
+                Ok(message) => refuse(message),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            }
+        }
+        std::thread::sleep(REOPEN_EVERY);
+    }
+}
+
+/// The caller may have gone; it is told to come back otherwise.
+fn refuse(message: Message) {
+    drop(message.reply.send(Err(ApiError::store_failed())));
+}
+
+/// Runs requests in one transaction and answers them.
+fn run_batch(
+    database: &Database,
+    shared: &Shared,
+    state: &mut State,
+    batch: Vec<Message>,
+) -> Result<(), redb::Error> {
+    let (works, replies): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(|message| (message.work, message.reply))
+        .unzip();
     let outcome = transact(database, &shared.registry, &state.index, |txn| {
-        let mut answers = Vec::with_capacity(batch.len());
-        for message in batch {
-            replies.push(message.reply);
+        let mut answers = Vec::with_capacity(works.len());
+        for work in works {
             let before = txn.events.len();
-            let answer = catch_unwind(AssertUnwindSafe(|| (message.work)(txn)))
+            let answer = catch_unwind(AssertUnwindSafe(|| work(txn)))
                 .unwrap_or_else(|_| Err(ApiError::internal("run a request", &"it panicked")));
             if answer.is_err() && txn.events.len() != before {
                 return Err(ApiError::internal(
@@ -323,20 +411,22 @@ fn run_batch(database: &Database, shared: &Shared, state: &mut State, batch: Vec
         }
         Ok(answers)
     });
-    match outcome {
+    let (error, outcome) = match outcome {
         Ok((answers, committed)) => {
             publish(shared, state, committed);
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // The caller may have gone; its write stands.
                 drop(reply.send(answer));
             }
+            return Ok(());
         }
-        Err(error) => {
-            for reply in replies {
-                drop(reply.send(Err(error.clone())));
-            }
-        }
+        Err(Failure::Refused(error)) => (error, Ok(())),
+        Err(Failure::Store(error)) => (ApiError::store_failed(), Err(error)),
+    };
+    for reply in replies {
+        drop(reply.send(Err(error.clone())));
     }
+    outcome
 }
 
 fn publish(shared: &Shared, state: &mut State, committed: Committed) {
@@ -357,7 +447,12 @@ fn publish(shared: &Shared, state: &mut State, committed: Committed) {
     shared.history.publish(committed.events);
 }
 
-fn collect(database: &Database, shared: &Shared, state: &mut State, task: Task) {
+fn collect(
+    database: &Database,
+    shared: &Shared,
+    state: &mut State,
+    task: Task,
+) -> Result<(), redb::Error> {
     let outcome = transact(database, &shared.registry, &state.index, |txn| {
         gc::step(txn, &task)
     });
@@ -369,6 +464,8 @@ fn collect(database: &Database, shared: &Shared, state: &mut State, task: Task) 
             }
         }
         // Dropped rather than repeated at once: the next change or the next start brings it back.
-        Err(error) => tracing::error!(error = %error, "cannot collect garbage"),
+        Err(Failure::Refused(error)) => tracing::error!(error = %error, "cannot collect garbage"),
+        Err(Failure::Store(error)) => return Err(error),
     }
+    Ok(())
 }
