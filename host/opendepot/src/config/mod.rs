@@ -2,6 +2,7 @@
 //! listed at once; nothing listens before there is none.
 
 mod file;
+mod read;
 mod refused;
 mod settle;
 #[cfg(test)]

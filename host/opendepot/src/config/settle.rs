@@ -1,14 +1,14 @@
 //! One value from three places, and where it came from.
 
 use super::file::{FileConfig, ProviderRegistry};
-use super::refused::REFUSED;
+use super::read::read;
 use super::{AuthMode, Config, ControllerKind, Problems, TlsMode};
 use crate::cli::ServeArgs;
 use clap::parser::ValueSource;
 use opendepot_domain::Namespace;
 use opendepot_plugin::PluginPolicy;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -326,38 +326,6 @@ plugins:
 
 fn is_storage_builtin(entry: &opendepot_plugin::PluginEntry) -> bool {
     matches!(&entry.source, opendepot_plugin::Source::Builtin(name) if name.as_str().starts_with("storage-"))
-}
-
-fn read(path: &Path, problems: &mut Vec<String>) -> FileConfig {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            problems.push(format!("cannot read `{}`: {error}", path.display()));
-            return FileConfig::default();
-        }
-    };
-    // Refused keys first, so that they are refused by name rather than as unknown ones.
-    if let Ok(raw) = serde_saphyr::from_str::<BTreeMap<String, serde_json::Value>>(&text) {
-        let refused: Vec<_> = REFUSED
-            .iter()
-            .filter(|refused| raw.contains_key(&refused.key()))
-            .collect();
-        if !refused.is_empty() {
-            problems.extend(
-                refused
-                    .iter()
-                    .map(|refused| refused.message(&refused.key())),
-            );
-            return FileConfig::default();
-        }
-    }
-    match serde_saphyr::from_str(&text) {
-        Ok(file) => file,
-        Err(error) => {
-            problems.push(format!("`{}`: {error}", path.display()));
-            FileConfig::default()
-        }
-    }
 }
 
 fn check_file(file: &FileConfig, problems: &mut Vec<String>) {

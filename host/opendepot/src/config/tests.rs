@@ -82,6 +82,49 @@ fn unknown_and_refused_keys_of_the_file() {
 }
 
 #[test]
+fn everything_that_is_wrong_in_a_file_is_named() {
+    let text = "noSuchKey: 1
+oidcIssuerUrl: https://x
+listen: 127.0.0.1:8443
+modules: {directDownload: maybe, another: true}
+limits: {http: {numDownloads: -3, nope: 1}, none: {a: 1}}
+plugins:
+  - {name: a, source: {builtin: auth-groups}, sauce: 1}
+  - 7
+  - {name: b, source: {builtin: auth-groups}, other: 1}
+";
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let args = ServeArgs {
+        config: Some(file.path().into()),
+        ..ServeArgs::default()
+    };
+    let found = problems(&args);
+    for place in [
+        "`noSuchKey`",
+        "`oidcIssuerUrl`",
+        "`modules.directDownload`",
+        "`modules.another`",
+        "`limits.http.numDownloads`",
+        "`limits.http.nope`",
+        "`limits.none`",
+        "`plugins[0].sauce`",
+        "`plugins[1]`",
+        "`plugins[2].other`",
+    ] {
+        let num = found.iter().filter(|one| one.contains(place)).count();
+        assert_eq!(num, 1, "{place} in {found:#?}");
+    }
+    assert_eq!(found.len(), 10, "{found:#?}");
+
+    // What is no YAML has one problem, with its line.
+    std::fs::write(file.path(), "listen: [\n").unwrap();
+    let found = problems(&args);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("line"), "{found:#?}");
+}
+
+#[test]
 fn tokens_without_a_policy_are_refused_with_an_entry_to_paste() {
     let args = ServeArgs {
         anonymous_auth: Some(false),
