@@ -108,6 +108,7 @@ impl Handler<Rebuild> for RegistryActor {
     type Result = ();
 
     fn handle(&mut self, _: Rebuild, ctx: &mut Self::Context) {
+        opendepot_transfer::fault::panic_point("registry.rebuild");
         self.phase = Phase::Building;
         let (catalog, source) = (Arc::clone(&self.catalog), Arc::clone(&self.source));
         let work = tokio::task::spawn_blocking(move || {
