@@ -10,6 +10,7 @@ use crate::store::Key;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -379,7 +380,8 @@ async fn prune(
     }
 }
 
-/// Objects that came from a file and are not being deleted: key, file and uid.
+/// Objects that came from a file and are not being deleted: key, file and uid. What a controller
+/// owns is the controller's to delete, also when a file has annotated it.
 fn ours(embedded: &Embedded) -> Vec<(Key, String, String)> {
     #[derive(serde::Deserialize)]
     struct Outline {
@@ -392,8 +394,11 @@ fn ours(embedded: &Embedded) -> Vec<(Key, String, String)> {
         uid: String,
         #[serde(default)]
         annotations: BTreeMap<String, String>,
+        #[serde(default)]
+        owner_references: Vec<OwnerReference>,
         deletion_timestamp: Option<String>,
     }
+    let is_controller = |owner: &OwnerReference| owner.controller == Some(true);
     let shared = &embedded.store.shared;
     let Ok(snapshot) = shared.snapshot() else {
         return Vec::new();
@@ -404,6 +409,7 @@ fn ours(embedded: &Embedded) -> Vec<(Key, String, String)> {
         let scanned = snapshot.scan(&prefix, None, |key, bytes| {
             if let Ok(mut outline) = serde_json::from_slice::<Outline>(bytes)
                 && outline.metadata.deletion_timestamp.is_none()
+                && !outline.metadata.owner_references.iter().any(is_controller)
                 && let Some(file) = outline.metadata.annotations.remove(MANIFEST)
             {
                 found.push((key, file, outline.metadata.uid));

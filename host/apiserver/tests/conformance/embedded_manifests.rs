@@ -2,9 +2,9 @@
 
 use crate::support::{object, options, widget, within};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
+use kube::{Resource as _, ResourceExt as _};
 use opendepot_apiserver::manifests::{self, Report, apply_once};
 use opendepot_apiserver::{Embedded, Error};
 use serde_json::json;
@@ -352,6 +352,31 @@ async fn removing_a_file_removes_nothing_unless_asked() {
     let report = folder.pass(true).await;
     assert_eq!((counts(&report), report.problems.len()), ((0, 1, 0), 1));
     assert!(folder.exists("b").await);
+}
+
+#[tokio::test]
+async fn what_a_controller_owns_is_annotated_by_a_file_and_not_removed_with_it() {
+    let folder = Folder::new();
+    folder.write("owner.yaml", &yaml("owner", "{type: module}"));
+    folder.apply().await;
+    let owner = folder.widgets().get("owner").await.unwrap();
+    let mut owned = object("owned", json!({"type": "module"}));
+    owned.metadata.owner_references = owner.controller_owner_ref(&widget()).map(|o| vec![o]);
+    let create = PostParams::default();
+    folder.widgets().create(&create, &owned).await.unwrap();
+    folder.write(
+        "note.yaml",
+        "apiVersion: test.opendepot.defdev.io/v1\nkind: Widget\nmetadata: {name: owned, annotations: {note: x}}\n",
+    );
+    assert_eq!(counts(&folder.pass(true).await), (1, 1, 0));
+    let noted = folder.widgets().get("owned").await.unwrap();
+    assert_eq!(
+        noted.annotations().get("note").map(String::as_str),
+        Some("x")
+    );
+    folder.remove("note.yaml");
+    assert_eq!(counts(&folder.pass(true).await), (0, 1, 0));
+    assert!(folder.exists("owned").await);
 }
 
 #[tokio::test]
