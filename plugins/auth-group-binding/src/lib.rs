@@ -27,7 +27,7 @@
 //! tests compare the two.
 //!
 //! **What bounds it.** 1000 bindings, 1 MiB of compiled ones, 4096 characters an expression, 256
-//! names or globs a list. Evaluating takes at most 100,000 steps a binding, and 2,000,000 shared
+//! names or globs a list. Evaluating takes at most 100,000 steps a binding, and 1,000,000 shared
 //! evenly by all of them; nothing recurses with the expression. A caller with more than 1000 groups
 //! is granted nothing.
 //!

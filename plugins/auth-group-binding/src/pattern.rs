@@ -39,6 +39,6 @@ pub(crate) fn weight(pattern: &str) -> usize {
     if pattern.contains('{') {
         64
     } else {
-        1 + pattern.len() / 3
+        1 + pattern.len() / 2
     }
 }

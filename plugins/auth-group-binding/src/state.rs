@@ -14,7 +14,7 @@ const VERSION: u8 = 1;
 /// The most steps of one binding.
 const MAX_STEPS: usize = 100_000;
 /// The most steps of all bindings together, which share them evenly: a costly one costs no other.
-const MAX_STEPS_OF_ALL: usize = 2_000_000;
+const MAX_STEPS_OF_ALL: usize = 1_000_000;
 
 /// How bindings come together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

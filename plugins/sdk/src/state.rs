@@ -12,7 +12,7 @@ pub fn write<T: Serialize>(version: u8, value: &T) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Other(format!("cannot write the state: {error}")))
 }
 
-/// Reads what [`write`] wrote, borrowing its texts.
+/// Reads what [`write()`] wrote, borrowing its texts.
 ///
 /// # Errors
 /// [`Error::Other`] for a state of another version, cut short, or with something behind it: it is

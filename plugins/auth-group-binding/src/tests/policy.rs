@@ -153,7 +153,7 @@ fn lists_are_those_of_the_original() {
     ] {
         let shown = format!("{target:?}");
         assert_eq!(
-            allows(FIRST, &[binding.clone()], &[], target),
+            allows(FIRST, std::slice::from_ref(binding), &[], target),
             expected,
             "{shown}"
         );
