@@ -11,7 +11,7 @@ use opendepot_api::ApiState;
 use opendepot_api::admin::{Admin, Check};
 use opendepot_controller::Feed;
 use opendepot_identity::TokenFile;
-use opendepot_plugin::{PluginHost, PluginState};
+use opendepot_plugin::{BreakerState, PluginHost, PluginState};
 use opendepot_signing::PublicKey;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -200,13 +200,15 @@ impl Admin for Observer {
             checks.push(check(name, false, problem));
         }
         for plugin in self.plugins.describe() {
-            if let PluginState::Failed(reason) = &plugin.state {
-                checks.push(check(
-                    "plugin",
-                    false,
-                    Some(format!("`{}`: {reason}", plugin.name)),
-                ));
-            }
+            let problem = match (&plugin.state, plugin.breaker) {
+                (PluginState::Failed(reason), _) => reason.as_str(),
+                (_, BreakerState::Open | BreakerState::HalfOpen) => {
+                    "it failed too often in a row and is not called for a while"
+                }
+                _ => continue,
+            };
+            let problem = format!("`{}`: {problem}", plugin.name);
+            checks.push(check("plugin", false, Some(problem)));
         }
         checks
     }
@@ -252,6 +254,7 @@ impl Admin for Observer {
                     "digest": plugin.digest.map(|digest| digest.to_string()),
                     "source": plugin.source,
                     "grants": plugin.grants,
+                    "breaker": plugin.breaker,
                     "state": match plugin.state {
                         PluginState::Serving => json!("serving"),
                         PluginState::Failed(reason) => json!({ "failed": reason }),

@@ -71,6 +71,8 @@ pub(crate) fn reported(config: &Config) -> Value {
             "hostIoMilliseconds": plugins.host_io_timeout.as_millis(),
             "prepareDeadlineMilliseconds": plugins.prepare_timeout.as_millis(),
             "waitMilliseconds": plugins.wait_timeout.as_millis(),
+            "breakerFaults": plugins.breaker_faults,
+            "breakerPauseMilliseconds": plugins.breaker_pause.as_millis(),
             "numTargets": plugins.num_targets,
         },
         "upstream": {

@@ -86,6 +86,7 @@ fn looping(criterion: &mut Criterion) {
     let runtime = runtime();
     let mut site = support::Site::new();
     site.config.limits.auth_timeout = Duration::from_millis(50);
+    site.config.limits.breaker_faults = u32::MAX;
     site.plugin("loops", "auth", &guests::auth(guests::LOOP));
     let host = runtime.block_on(site.host());
     let (subject, targets) = (support::subject(), support::targets(1));

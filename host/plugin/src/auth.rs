@@ -164,28 +164,30 @@ impl Caller {
     ) -> Result<Vec<wit::Decision>, Fault> {
         let (own, targets) = (Arc::clone(guest), Arc::clone(targets));
         let state = guest.state.clone().map_err(Fault::Malformed)?;
-        let num_targets = targets.len();
         let answer = self
             .call(&guest.identity, Function::Authorize, move |mut store| {
                 Box::pin(async move {
                     let instance = own.pre.instantiate_async(&mut store).await?;
                     let policy = instance.opendepot_auth_policy();
                     let (settings, action) = (&own.settings, action.into());
-                    policy
+                    let answer = policy
                         .call_authorize(
                             &mut store, settings, &state, &subject, &action, &targets, now,
                         )
-                        .await
+                        .await?;
+                    // Within the call, so that it counts as the guest's fault.
+                    match &answer {
+                        Ok(decisions) if decisions.len() != targets.len() => {
+                            let (num, wanted) = (decisions.len(), targets.len());
+                            let text = format!("{num} decisions for {wanted} targets");
+                            Err(wasmtime::Error::msg(text))
+                        }
+                        _ => Ok(answer),
+                    }
                 })
             })
             .await?;
         let decisions = answer.map_err(|error| Fault::Malformed(error_text(&error)))?;
-        if decisions.len() != num_targets {
-            return Err(Fault::Malformed(format!(
-                "{} decisions for {num_targets} targets",
-                decisions.len()
-            )));
-        }
         Ok(decisions)
     }
 }
@@ -242,12 +244,15 @@ impl PluginHost {
                         .caller
                         .ask(guest, subject, action, &wit_targets, now);
                     asked.await.map_err(|fault| {
-                        tracing::warn!(
-                            plugin.name = link.id.as_str(),
-                            plugin.digest = guest.identity.digest.as_str(),
-                            "auth plugin `{}` denies because it failed: {fault}",
-                            link.id
-                        );
+                        // Said once, when the breaker opened.
+                        if !matches!(fault, Fault::Open(_)) {
+                            tracing::warn!(
+                                plugin.name = link.id.as_str(),
+                                plugin.digest = guest.identity.digest.as_str(),
+                                "auth plugin `{}` denies because it failed: {fault}",
+                                link.id
+                            );
+                        }
                         fault.to_string()
                     })
                 }

@@ -109,6 +109,9 @@ pub enum Fault {
     /// No instance was free in time; the plugin is not to blame.
     #[error("no instance was free within {} ms", .0.as_millis())]
     Busy(Duration),
+    /// It failed too often in a row and is not called for a while.
+    #[error("it failed too often in a row and is not called for {} ms", .0.as_millis())]
+    Open(Duration),
     /// The guest trapped, ran out of a budget or broke the ABI.
     #[error("{} trap: {message}", class.label())]
     Trap {
@@ -131,14 +134,22 @@ impl Fault {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Busy(_) => Kind::Busy,
-            Self::Trap { .. } | Self::Malformed(_) | Self::Abandoned => Kind::Unavailable,
+            Self::Open(_) | Self::Trap { .. } | Self::Malformed(_) | Self::Abandoned => {
+                Kind::Unavailable
+            }
         }
+    }
+
+    /// Whether the guest is to blame.
+    pub(crate) const fn is_of_guest(&self) -> bool {
+        matches!(self, Self::Trap { .. } | Self::Malformed(_))
     }
 
     /// The `result` label of the call metric.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::Busy(_) => "busy",
+            Self::Open(_) => "open",
             Self::Trap { .. } => "trap",
             Self::Malformed(_) => "malformed",
             Self::Abandoned => "abandoned",

@@ -16,7 +16,7 @@ use opendepot_domain::placement::SignedRequest;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
 
 /// All plugins of a process. Cloning shares them.
@@ -109,7 +109,15 @@ impl PluginHost {
     /// Every plugin, serving or not, by name.
     #[must_use]
     pub fn describe(&self) -> Vec<PluginInfo> {
-        self.inner.loaded.load().infos.clone()
+        let loaded = self.inner.loaded.load();
+        let mut infos = loaded.infos.clone();
+        let now = Instant::now();
+        for identity in loaded.identities() {
+            for info in infos.iter_mut().filter(|info| info.name == identity.id) {
+                info.breaker = identity.breaker.state(now);
+            }
+        }
+        infos
     }
 
     /// How many auth plugins are asked, those included that failed to load and therefore deny.

@@ -1,5 +1,6 @@
 //! What operators see of each plugin.
 
+use crate::breaker::BreakerState;
 use crate::manifest::Needs;
 use crate::world::World;
 use opendepot_domain::{PluginId, Sha256, Version};
@@ -26,8 +27,10 @@ pub struct PluginInfo {
     pub needs: Needs,
     /// What it may do, one line a grant.
     pub grants: Vec<String>,
-    /// Whether it is called.
+    /// Whether it was loaded.
     pub state: PluginState,
+    /// Whether it is called at this moment.
+    pub breaker: BreakerState,
 }
 
 /// Whether a plugin is called.

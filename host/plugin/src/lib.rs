@@ -3,7 +3,8 @@
 //!
 //! What bounds it: every call gets a fresh instance with its own memory, and is bounded in guest
 //! time, wall-clock time, memory, host calls and bytes ([`Limits`]). Calls in flight are bounded
-//! over all plugins and per plugin; a call that finds no slot in 50 ms fails as busy.
+//! over all plugins and per plugin; a call that finds no slot in 50 ms fails as busy. A plugin that
+//! keeps failing is not called for a while.
 //!
 //! What it refuses: components that export none or several of the three worlds, or import
 //! anything outside theirs (no WASI); bytes that are not the pinned ones; plans that leave the
@@ -19,6 +20,7 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod breaker;
 mod call;
 mod config;
 mod egress;
@@ -44,6 +46,7 @@ mod v0_1;
 mod world;
 
 pub use auth::{Binding, BindingProblem};
+pub use breaker::BreakerState;
 pub use config::{
     CredentialConfig, CredentialKind, GrantsConfig, HostConfig, PluginEntry, PluginPolicy,
     SecretGrantConfig, Source, StoreGrantConfig,

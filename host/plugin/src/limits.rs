@@ -39,6 +39,10 @@ pub struct Limits {
     pub num_instances: u32,
     /// How long a call waits for a free instance before it is `Busy`.
     pub wait_timeout: Duration,
+    /// Faults in a row after which a plugin is not called for a while.
+    pub breaker_faults: u32,
+    /// How long that is.
+    pub breaker_pause: Duration,
     /// Targets in one `authorize` call; a longer list is several calls.
     pub num_targets: usize,
 }
@@ -63,6 +67,8 @@ impl Default for Limits {
             prepare_timeout: Duration::from_secs(2),
             num_instances: 32,
             wait_timeout: Duration::from_millis(50),
+            breaker_faults: 10,
+            breaker_pause: Duration::from_secs(5),
             num_targets: 10_000,
         }
     }

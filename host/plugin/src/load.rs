@@ -1,6 +1,7 @@
 //! From configuration to guests: reads, pins, compiles, links, validates. A plugin that fails
 //! poisons only itself, and never by being left out: a listed policy that fails denies.
 
+use crate::breaker::{Breaker, BreakerState};
 use crate::call::{Caller, Identity};
 use crate::config::{GrantsConfig, HostConfig, PluginEntry, Source, StoreGrantConfig};
 use crate::engine;
@@ -208,6 +209,10 @@ impl<'a> Loader<'a> {
             digest,
             grants,
             permits: Arc::new(Semaphore::new(self.caller.limits.num_instances_of_one())),
+            breaker: Breaker::new(
+                self.caller.limits.breaker_faults,
+                self.caller.limits.breaker_pause,
+            ),
         });
         let (id, order) = (candidate.name.clone(), candidate.order);
         let Some(world) = info.world else {
@@ -239,6 +244,7 @@ impl<'a> Loader<'a> {
             }
         }
         metric::loaded(&identity.name, &identity.digest, world.as_str());
+        metric::breaker(&identity.name, false);
         tracing::info!(
             plugin.name = &*identity.name,
             plugin.digest = identity.digest.as_str(),
@@ -442,6 +448,7 @@ fn blank(name: &PluginId, source: String, order: i64) -> PluginInfo {
         needs: Needs::default(),
         grants: Vec::new(),
         state: PluginState::Failed("not loaded".to_owned()),
+        breaker: BreakerState::Closed,
     }
 }
 

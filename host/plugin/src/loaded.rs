@@ -1,6 +1,7 @@
 //! The immutable snapshot that every call works on. A reload builds another one and swaps it in.
 
 use crate::auth::AuthGuest;
+use crate::call::Identity;
 use crate::info::PluginInfo;
 use crate::scan::ScanGuest;
 use crate::storage::StorageGuest;
@@ -44,6 +45,20 @@ impl Loaded {
         self.scan
             .sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
         self.infos.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+
+    /// The loaded plugins.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = &Arc<Identity>> {
+        let storage = self
+            .storage
+            .values()
+            .filter_map(|link| link.guest.as_ref().ok());
+        let auth = self.auth.iter().filter_map(|link| link.guest.as_ref().ok());
+        let scan = self.scan.iter().filter_map(|link| link.guest.as_ref().ok());
+        storage
+            .map(|guest| &guest.identity)
+            .chain(auth.map(|guest| &guest.identity))
+            .chain(scan.map(|guest| &guest.identity))
     }
 
     pub(crate) fn has(&self, name: &PluginId) -> bool {

@@ -56,6 +56,15 @@ fn trapped(plugin: &Arc<str>, class: TrapClass) {
     .increment(1);
 }
 
+/// 0: called, 1: not called.
+pub(crate) fn breaker(plugin: &Arc<str>, is_open: bool) {
+    gauge!("opendepot_plugin_breaker_state", "plugin" => Arc::clone(plugin)).set(if is_open {
+        1.0
+    } else {
+        0.0
+    });
+}
+
 /// `import` is the host function, or `plan` for a refused plan.
 pub(crate) fn denied(plugin: &Arc<str>, import: &'static str) {
     counter!(

@@ -168,6 +168,8 @@ pub(crate) static TABLE: &[Family] = &[
         "Guests that were stopped: deadline, memory, stack, fuel, abi, guest."),
     counter("opendepot_plugin_denied_hostcalls_total", &["plugin", "import"],
         "Host calls, and plans, that grants do not cover."),
+    gauge("opendepot_plugin_breaker_state", &["plugin"],
+        "1 while a plugin that failed too often in a row is not called."),
     gauge("opendepot_plugin_instances", &["plugin", "state"],
         "Instances that run at this moment."),
     measured_in(Unit::Bytes, gauge("opendepot_plugin_memory_bytes", &["plugin"],

@@ -17,6 +17,7 @@ pub(crate) use imports::header;
 pub(crate) use slow_lane::SlowLane;
 pub(crate) use state::CallState;
 
+use crate::breaker::{Breaker, Change};
 use crate::egress::HttpSender;
 use crate::engine::TICK;
 use crate::error::{Fault, TrapClass};
@@ -96,7 +97,39 @@ pub(crate) struct Identity {
     pub(crate) grants: Grants,
     /// Bounds the calls of this plugin alone.
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) breaker: Breaker,
     pub(crate) usage: Usage,
+}
+
+impl Identity {
+    /// Notes how a call ended, and says so when that changes whether the plugin is called.
+    pub(crate) fn note(&self, fault: Option<&Fault>) {
+        let change = match fault {
+            None => self.breaker.answered(),
+            Some(fault) if fault.is_of_guest() => self.breaker.failed(Instant::now()),
+            Some(_) => Change::Nothing,
+        };
+        let (name, digest) = (&*self.name, self.digest.as_str());
+        match (change, fault) {
+            (Change::Opened, Some(fault)) => {
+                metric::breaker(&self.name, true);
+                tracing::error!(
+                    plugin.name = name,
+                    plugin.digest = digest,
+                    "plugin `{name}` failed too often in a row and is not called for a while: {fault}"
+                );
+            }
+            (Change::Closed, _) => {
+                metric::breaker(&self.name, false);
+                tracing::info!(
+                    plugin.name = name,
+                    plugin.digest = digest,
+                    "plugin `{name}` answers again"
+                );
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What all calls share.
@@ -130,7 +163,19 @@ impl Caller {
         F: FnOnce(Store<CallState>) -> BoxFuture<'static, wasmtime::Result<T>> + Send,
     {
         let started = Instant::now();
-        let outcome = self.attempt(plugin, function, run).await;
+        // Loading and new bindings are tried always: they are how a plugin gets well.
+        let is_guarded = !matches!(function, Function::Validate | Function::Prepare);
+        let admitted = match is_guarded {
+            true => plugin.breaker.admit(started).map_err(Fault::Open),
+            false => Ok(()),
+        };
+        let outcome = match admitted {
+            Ok(()) => self.attempt(plugin, function, run).await,
+            Err(open) => Err(open),
+        };
+        if is_guarded {
+            plugin.note(outcome.as_ref().err());
+        }
         metric::called(
             &plugin.name,
             &plugin.usage,

@@ -4,7 +4,7 @@ use crate::guests::{self, ALLOW, auth};
 use crate::support::{Site, subject, targets};
 use opendepot_domain::seam::AccessPolicy as _;
 use opendepot_domain::{Action, Decision};
-use opendepot_plugin::{Limits, PluginHost};
+use opendepot_plugin::{BreakerState, Limits, PluginHost};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ async fn ask(host: &PluginHost) -> Decision {
 async fn a_looper_ends_at_its_deadline() {
     let mut site = Site::new();
     site.config.limits.auth_timeout = Limits::default().auth_timeout;
+    // Each call is to run.
+    site.config.limits.breaker_faults = u32::MAX;
     site.plugin("loops", "auth", &auth(guests::LOOP));
     let host = site.host().await;
     let mut elapsed = Vec::new();
@@ -206,4 +208,44 @@ async fn without_address_space_each_call_maps_its_own() {
     site.plugin("policy", "auth", &auth(ALLOW));
     let host = site.host().await;
     assert_eq!(ask(&host).await, Decision::Allow);
+}
+
+/// Traps when it is asked about one target, else allows.
+const MOODY: &str = "(if (i32.eq (local.get $n) (i32.const 1)) (then (unreachable))) \
+    (call $answer (i32.const 0) (local.get $n))";
+
+fn breaker(host: &PluginHost) -> BreakerState {
+    host.describe()[0].breaker
+}
+
+#[tokio::test]
+async fn a_plugin_that_keeps_failing_is_not_called_until_it_answers_again() {
+    let mut site = Site::new();
+    site.config.limits.breaker_faults = 5;
+    site.config.limits.breaker_pause = Duration::from_millis(200);
+    site.plugin("moody", "auth", &auth(MOODY));
+    let host = site.host().await;
+    let ask = async |count| {
+        let targets = targets(count);
+        host.authorize(&subject(), Action::Download, &targets, 1_000)
+            .await
+            .remove(0)
+    };
+    let is_refused = |decision: &Decision| matches!(decision, Decision::Deny(reason) if reason.contains("not called"));
+    for round in 0..5 {
+        let decision = ask(1).await;
+        assert!(
+            matches!(&decision, Decision::Deny(reason) if reason.contains("guest trap")),
+            "{round}: {decision:?}"
+        );
+    }
+    assert!(is_refused(&ask(2).await), "it would have answered this one");
+    assert_eq!(breaker(&host), BreakerState::Open);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ask(2).await != Decision::Allow {
+        assert!(Instant::now() < deadline, "it never healed");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(breaker(&host), BreakerState::Closed);
+    assert!(!is_refused(&ask(1).await), "one fault is none in a row");
 }
