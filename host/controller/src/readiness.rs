@@ -24,6 +24,7 @@ impl Readiness {
         let mut problems = problems(applied.versions.values());
         problems.extend(more);
         problems.extend(applied.refused.iter().cloned());
+        let num_problems = problems.len() + num_coming;
         if num_coming > 0 {
             problems.push(format!("to be created: {num_coming}"));
         }
@@ -51,7 +52,7 @@ impl Readiness {
                 Reason::WriteRefused
             };
             let shown: Vec<&str> = problems.iter().take(3).map(String::as_str).collect();
-            let (num_problems, shown) = (problems.len(), shown.join("; "));
+            let shown = shown.join("; ");
             let message = format!("{num_problems} of {num_desired} not ready: {shown}");
             (false, reason, message)
         };
@@ -95,4 +96,53 @@ fn drifted<'a>(versions: impl Iterator<Item = &'a Arc<Summary>>) -> String {
         "; other content at the source of {num}, see ContentDrift: {}",
         shown.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, HashSet};
+
+    fn applied(num_coming: usize, refused: &[&str]) -> Applied {
+        Applied {
+            versions: HashMap::new(),
+            num_coming,
+            incomplete: HashSet::new(),
+            is_deleting: false,
+            refused: refused.iter().map(|text| (*text).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_ready_is_counted_and_named() {
+        let of = |num_desired, applied: &Applied| {
+            let readiness = Readiness::of("versions", num_desired, applied, Vec::new());
+            let Readiness {
+                is_ready,
+                reason,
+                message,
+                is_progressing,
+                is_synced,
+            } = readiness;
+            (is_ready, reason, message, is_progressing, is_synced)
+        };
+        let coming = "9 of 10 not ready: to be created: 9".to_owned();
+        assert_eq!(
+            of(10, &applied(9, &[])),
+            (false, Reason::VersionsNotReady, coming, true, false)
+        );
+        let refused = "1 of 2 not ready: a: too long".to_owned();
+        assert_eq!(
+            of(2, &applied(0, &["a: too long"])),
+            (false, Reason::WriteRefused, refused, false, false)
+        );
+        let none = "the spec lists no versions".to_owned();
+        assert_eq!(
+            of(0, &applied(0, &[])),
+            (true, Reason::NoVersions, none, false, true)
+        );
+        let many = "x".repeat(9_000);
+        let long = of(1, &applied(0, &[&many])).2;
+        assert_eq!(long.chars().count(), 4_000, "`syncStatus` takes 4 096");
+    }
 }
