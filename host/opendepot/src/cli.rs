@@ -34,7 +34,8 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// List every resource with its state, and what of the manifests folder cannot be applied.
     ///
-    /// Exit code 0 when everything is ready, 1 when something is not.
+    /// Exit code 0 when everything is ready, 1 when something is not. Versions that a Module or
+    /// Provider owns count through it.
     Status(StatusArgs),
     /// Set (KEY=VALUE) or remove (KEY-) annotations of a resource, as `kubectl annotate` does.
     Annotate(AnnotateArgs),

@@ -71,8 +71,13 @@ pub(crate) fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             for object in objects {
                 let row = Row::of(&resource, &object);
                 let is_ready = row.ready == "True";
-                num_unready += usize::from(!is_ready);
-                if is_ready && resource.kind == "Version" && !args.all {
+                // An owner speaks for its Versions: it knows which of them it can do without.
+                let is_owned = object
+                    .owner_references()
+                    .iter()
+                    .any(|owner| owner.controller == Some(true));
+                num_unready += usize::from(!is_ready && !is_owned);
+                if is_ready && !row.is_noteworthy && resource.kind == "Version" && !args.all {
                     num_hidden += 1;
                 } else {
                     rows.push(row);
@@ -106,6 +111,8 @@ struct Row {
     ready: String,
     reason: String,
     message: String,
+    /// Ready, with something to be looked at.
+    is_noteworthy: bool,
 }
 
 impl Row {
@@ -117,20 +124,42 @@ impl Row {
             // Guests and sources have a say in these: nothing may move a terminal's cursor.
             text.unwrap_or_default().replace(char::is_control, " ")
         };
-        let ready = conditions
-            .into_iter()
-            .flatten()
-            .find(|condition| field(condition, "type") == "Ready");
+        let found = |name: &str| {
+            let all = conditions.into_iter().flatten();
+            all.clone()
+                .find(|condition| field(condition, "type") == name)
+        };
+        let Some(ready) = found("Ready") else {
+            return Self {
+                kind: resource.kind.clone(),
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+                ready: "Unknown".to_owned(),
+                reason: "Pending".to_owned(),
+                message: "nobody has looked at it yet".to_owned(),
+                is_noteworthy: false,
+            };
+        };
+        // What is served although something about it is wrong.
+        let note = [
+            "ContentDrift",
+            "ArtifactCorrupt",
+            "ArtifactMissing",
+            "Stale",
+        ]
+        .into_iter()
+        .filter_map(found)
+        .find(|condition| field(condition, "status") == "True");
+        let is_noteworthy = field(ready, "status") == "True" && note.is_some();
+        let shown = note.filter(|_| is_noteworthy).unwrap_or(ready);
         Self {
             kind: resource.kind.clone(),
             namespace: object.namespace().unwrap_or_default(),
             name: object.name_any(),
-            ready: ready.map_or_else(|| "Unknown".to_owned(), |ready| field(ready, "status")),
-            reason: ready.map_or_else(|| "Pending".to_owned(), |ready| field(ready, "reason")),
-            message: ready.map_or_else(
-                || "nobody has looked at it yet".to_owned(),
-                |ready| field(ready, "message"),
-            ),
+            ready: field(ready, "status"),
+            reason: field(shown, if is_noteworthy { "type" } else { "reason" }),
+            message: field(shown, "message"),
+            is_noteworthy,
         }
     }
 
@@ -142,6 +171,7 @@ impl Row {
             ready,
             reason,
             message,
+            is_noteworthy: _,
         } = self;
         [kind, namespace, name, ready, reason, message]
     }
@@ -267,6 +297,28 @@ mod tests {
             json!({ "a/b": "sha256:0=1", "c": null })
         );
         assert!(parse(&["a".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn what_is_served_and_drifted_is_shown_with_the_drift() {
+        let resource = ApiResource::erase::<Version>(&());
+        let mut object = DynamicObject::new("hello-1-0-0", &resource);
+        let condition = |name: &str, message: &str| json!({ "type": name, "status": "True", "reason": "Any", "message": message });
+        let conditions = [
+            condition("Ready", "fine"),
+            condition("ContentDrift", "differs"),
+        ];
+        object.data = json!({ "status": { "conditions": conditions } });
+        let row = Row::of(&resource, &object);
+        assert!(row.is_noteworthy);
+        assert_eq!(
+            (
+                row.ready.as_str(),
+                row.reason.as_str(),
+                row.message.as_str()
+            ),
+            ("True", "ContentDrift", "differs")
+        );
     }
 
     #[test]
