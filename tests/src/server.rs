@@ -25,6 +25,7 @@ pub struct Setup {
     is_tls: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    launcher: Vec<String>,
 }
 
 impl Setup {
@@ -43,6 +44,7 @@ impl Setup {
             is_tls: false,
             arguments: Vec::new(),
             environment: Vec::new(),
+            launcher: Vec::new(),
         }
     }
 
@@ -65,6 +67,14 @@ impl Setup {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the server by these words and its own command line behind them. What they start has
+    /// to become the server (`exec`): signals go to it.
+    #[must_use]
+    pub fn launcher(mut self, words: &[&str]) -> Self {
+        self.launcher = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -113,7 +123,14 @@ impl Setup {
             .append(true)
             .open(self.dir.path().join("log.txt"))
             .unwrap();
-        let mut command = Command::new(binary());
+        let mut command = match self.launcher.split_first() {
+            None => Command::new(binary()),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(binary());
+                command
+            }
+        };
         command
             .arg("serve")
             .args(["--listen", &self.address().to_string()])

@@ -5,6 +5,8 @@ use opendepot_tests::fixture::{noise, write};
 use opendepot_tests::wait::SOON;
 use opendepot_tests::{Module, Registry, Release, Setup, sha256, wait_until};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 /// The one stored file of a server that has one module version.
@@ -101,6 +103,110 @@ async fn a_changed_file_is_never_delivered_whole() {
         never_whole(&registry, &path, &bytes, what).await;
     }
     registry.wait_ready().await;
+}
+
+#[tokio::test]
+async fn files_that_changed_places_are_not_delivered() {
+    // S06: each has the right size, and is what the other one's record says.
+    let setup = Setup::plain();
+    for name in ["one", "two"] {
+        let module = Module::new(name).file("data.bin", noise(100_000, name.len() as u64));
+        module.file("name", name).write(&setup.manifests());
+    }
+    let registry = setup.start().await;
+    let mut found = Vec::new();
+    for name in ["one", "two"] {
+        registry.wait_module(name, &["1.0.0"]).await;
+        let path = module_path(&registry, name, "1.0.0").await;
+        let answer = registry.get(&path).send().await.unwrap();
+        let bytes = answer.bytes().await.unwrap().to_vec();
+        let file = stored(&registry.setup().data_dir().join("artifacts").join(name));
+        found.push((path, bytes, file));
+    }
+    let [one, two] = found.as_slice() else {
+        panic!("{}", found.len())
+    };
+    assert_eq!(one.1.len(), two.1.len());
+    assert_ne!(one.1, two.1);
+    let beside = one.2.with_extension("new");
+    fs::rename(&one.2, &beside).unwrap();
+    fs::rename(&two.2, &one.2).unwrap();
+    fs::rename(&beside, &two.2).unwrap();
+    for (path, bytes, _) in &found {
+        never_whole(&registry, path, bytes, "changed places").await;
+        assert!(registry.status(path).await >= 400, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_changes_while_it_is_sent_is_not_delivered_whole() {
+    // S08: more than any socket buffer, so that the change comes while it is being sent.
+    let setup = Setup::plain();
+    let bytes = noise(24 << 20, 8);
+    Module::new("big")
+        .file("data.bin", bytes)
+        .write(&setup.manifests());
+    let registry = setup.start().await;
+    registry.wait_module("big", &["1.0.0"]).await;
+    let path = module_path(&registry, "big", "1.0.0").await;
+    let file = stored(&registry.setup().data_dir().join("artifacts"));
+    let true_bytes = fs::read(&file).unwrap();
+    make_writable(&file);
+    let half = true_bytes.len() as u64 / 2;
+    type Change = fn(&fs::File, u64);
+    let changes: [(&str, Change); 3] = [
+        ("cut in half", |file, half| file.set_len(half).unwrap()),
+        ("its last byte flipped", |file, half| {
+            use std::os::unix::fs::FileExt as _;
+            let (mut last, at) = ([0], half * 2 - 1);
+            file.read_exact_at(&mut last, at).unwrap();
+            file.write_all_at(&[!last[0]], at).unwrap();
+        }),
+        ("appended to", |mut file, _| {
+            use std::io::{Seek as _, SeekFrom};
+            file.seek(SeekFrom::End(0)).unwrap();
+            file.write_all(b"more").unwrap();
+        }),
+    ];
+    let address = registry.setup().address();
+    for (what, change) in changes {
+        fs::write(&file, &true_bytes).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut got = vec![0; 64 << 10];
+        stream.read_exact(&mut got).unwrap();
+        assert!(got.starts_with(b"HTTP/1.1 200"), "{what}");
+        change(
+            &fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&file)
+                .unwrap(),
+            half,
+        );
+        // A reset is an error here, an early end is not.
+        let _reset = stream.read_to_end(&mut got);
+        let head = got.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        assert!(
+            got.len() - head < true_bytes.len(),
+            "{what}: delivered whole"
+        );
+        registry.wait_ready().await;
+    }
+    fs::write(&file, &true_bytes).unwrap();
+    wait_until("the true bytes to be delivered again", SOON, || async {
+        let answer = registry.get(&path).send().await.unwrap();
+        match answer.bytes().await {
+            Ok(bytes) if bytes == true_bytes => Ok(()),
+            other => Err(other.map(|bytes| bytes.len())),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

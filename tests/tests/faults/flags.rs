@@ -15,21 +15,27 @@ fn refused(setup: &Setup, arguments: &[&str]) -> String {
         .env("NO_COLOR", "1")
         .current_dir(setup.dir())
         .stdin(Stdio::null());
-    let code = {
-        let outcome = command.output().unwrap();
-        let said = [outcome.stdout, outcome.stderr].concat();
-        (
-            outcome.status.code(),
-            String::from_utf8_lossy(&said).into_owned(),
-        )
-    };
-    assert_eq!(code.0, Some(2), "{arguments:?}: {}", code.1);
-    assert!(!code.1.contains("panicked"), "{arguments:?}: {}", code.1);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while child.try_wait().unwrap().is_none() {
+        assert!(
+            TcpStream::connect(setup.address()).is_err(),
+            "{arguments:?}: it listens"
+        );
+    }
+    let outcome = child.wait_with_output().unwrap();
+    let said = [outcome.stdout, outcome.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(outcome.status.code(), Some(2), "{arguments:?}: {said}");
+    assert!(!said.contains("panicked"), "{arguments:?}: {said}");
     assert!(
-        TcpStream::connect(setup.address()).is_err(),
-        "{arguments:?}: it listens"
+        !setup.data_dir().exists(),
+        "{arguments:?}: it made a folder"
     );
-    code.1
+    said
 }
 
 #[test]
@@ -52,21 +58,42 @@ fn every_error_is_listed_at_once() {
     let config = setup.dir().join("config.yaml");
     fs::write(
         &config,
-        "noSuchKey: 1\nmodules:\n  directDownload: maybe\n  anotherWrongKey: true\n",
+        "noSuchKey: 1\nstatsValkeyAddr: x\nmodules:\n  directDownload: maybe\n  anotherWrongKey: true\n\
+         limits:\n  http:\n    numDownloads: -3\n    nope: 1\nplugins:\n  - name: a\n    sauce: 1\n",
     )
     .unwrap();
     let listen = setup.address().to_string();
-    let said = refused(
-        &setup,
-        &[
-            "serve",
-            "--listen",
-            &listen,
-            "--config",
-            config.to_str().unwrap(),
-        ],
-    );
-    assert!(said.contains("noSuchKey"), "{said}");
+    let arguments = [
+        "serve",
+        "--listen",
+        &listen,
+        "--tls-cert-path",
+        "cert.pem",
+        "--manifests",
+        "not-there",
+        "--config",
+        config.to_str().unwrap(),
+    ];
+    let said = refused(&setup, &arguments);
+    for wrong in [
+        "`noSuchKey`",
+        "`statsValkeyAddr`",
+        "`modules.directDownload`",
+        "`modules.anotherWrongKey`",
+        "`limits.http.numDownloads`",
+        "`limits.http.nope`",
+        "`plugins[0].sauce`",
+        "`plugins[0]`: missing field `source`",
+        "--tls-cert-key",
+        "`not-there`",
+    ] {
+        assert!(said.contains(wrong), "no {wrong} in: {said}");
+    }
+    let num = said
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .count();
+    assert_eq!(num, 10, "{said}");
 }
 
 #[test]

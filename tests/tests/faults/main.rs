@@ -1,4 +1,5 @@
-//! Faults from outside: kill -9, swapped files, wrong flags, signals, poisoned resources.
+//! Faults from outside: kill -9, swapped files, a full disk, wrong flags, signals, poisoned
+//! resources.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@ mod crash;
 mod files;
 mod flags;
 mod signals;
+mod space;
 
 use opendepot_tests::server::{MODULES, PROVIDERS};
 use opendepot_tests::{Registry, fixture::NAMESPACE, sha256};
