@@ -1,6 +1,6 @@
 //! The release build of the product: the plugins, then the binary that finds them beside itself.
 
-use crate::process::{run, shown};
+use crate::process::{cargo, run, shown};
 use crate::workspace;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) fn release(root: &Path) -> Result<PathBuf> {
         return Ok(root.join(binary));
     }
     plugins()?;
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command
         .args(["build", "--release", "--package", "opendepot"])
         .current_dir(root);
@@ -28,19 +28,28 @@ pub(crate) fn release(root: &Path) -> Result<PathBuf> {
     Ok(workspace::target(root).join("release/opendepot"))
 }
 
-/// Builds, unoptimised, the binary that kills itself at a chosen step; returns it.
+/// Builds the binary that kills itself at a chosen step; returns it. With `OPENDEPOT_FAULT_BIN`
+/// set, nothing is built and that binary is taken.
+///
+/// It takes every dependency from the release build. Only the result goes elsewhere, so that
+/// nobody ever finds it in the product's place.
 pub(crate) fn fault_injecting(root: &Path) -> Result<PathBuf> {
-    let mut command = Command::new("cargo");
+    if let Some(binary) = std::env::var_os("OPENDEPOT_FAULT_BIN").filter(|path| !path.is_empty()) {
+        return Ok(root.join(binary));
+    }
+    let target = workspace::target(root);
+    let folder = target.join("fault-injection");
+    let mut command = cargo();
     command
-        .args([
-            "build",
-            "--package",
-            "opendepot",
-            "--features",
-            "fault-injection",
-        ])
+        .args(["build", "--release", "--package", "opendepot"])
+        .args(["--features", "fault-injection", "--target-dir"])
+        .arg(&folder)
+        .env("CARGO_BUILD_BUILD_DIR", &target)
         .current_dir(root);
-    eprintln!("running {}", shown(&command));
+    eprintln!("running {} (some minutes the first time)", shown(&command));
     run(&mut command)?;
-    Ok(workspace::target(root).join("debug/opendepot"))
+    // The built-in plugins are looked for one folder above the binary.
+    let (from, binary) = (folder.join("release/opendepot"), folder.join("opendepot"));
+    std::fs::copy(&from, &binary).with_context(|| format!("cannot copy `{}`", from.display()))?;
+    Ok(binary)
 }

@@ -4,7 +4,6 @@ use crate::{process, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// The command's arguments.
 #[derive(clap::Args)]
@@ -19,7 +18,7 @@ pub(crate) struct Args {
 /// # Errors
 /// When they cannot be built or written.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let mut command = Command::new("cargo");
+    let mut command = process::cargo();
     command
         .args(["run", "--quiet", "--package", "opendepot-crds"])
         .args(["--example", "definitions"])

@@ -19,6 +19,19 @@ pub(crate) fn is_executable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
+/// `cargo`, without what the `cargo run` of this program says about it: build scripts read that
+/// (`ring`'s does), and with another answer everything above them would be compiled again.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Runs to the end with the terminal's output; a failure is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command

@@ -4,7 +4,9 @@ use crate::observe::Names;
 use opendepot_tests::{Module, Release, Setup};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// One module with a README and one provider of two platforms; it asks for a third that its
 /// source does not have.
@@ -97,6 +99,23 @@ pub(crate) fn names_full() -> Names {
         modules: vec!["tool", "pair"],
         ..names_new()
     }
+}
+
+/// A folder on another disk than the one that setups are on.
+pub(crate) fn other_disk() -> TempDir {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let own = device(&std::env::temp_dir());
+    let others = ["/dev/shm", "/run", env!("CARGO_TARGET_TMPDIR")].map(Path::new);
+    others
+        .into_iter()
+        .filter(|path| device(path).is_some_and(|other| Some(other) != own))
+        .find_map(|path| {
+            tempfile::Builder::new()
+                .prefix("opendepot-")
+                .tempdir_in(path)
+                .ok()
+        })
+        .unwrap_or_else(|| panic!("no folder on another disk among {others:?}"))
 }
 
 /// Copies a folder; sockets are left out.

@@ -1,9 +1,9 @@
-//! kill -9 at every step of a sync, of the signing of a release and of a deletion (R-01, C01),
-//! and what a crash or a bad disk may leave behind (U10).
+//! kill -9 at every step of a sync, of the signing of a release and of a deletion (R-01, C01), what
+//! a crash or a bad disk may leave behind (U10), and panics (C11).
 //!
-//! Needs a binary with numbered points at which it kills itself:
-//! `cargo build -p opendepot --features fault-injection`, or the path of one in
-//! `OPENDEPOT_FAULT_BIN`. With `OPENDEPOT_NIGHTLY` set, every point is tried twenty times.
+//! Needs a binary with numbered points at which it kills itself, which `cargo xtask test --only
+//! crash` builds; `OPENDEPOT_FAULT_BIN` names another. With `OPENDEPOT_NIGHTLY` set, every point
+//! is tried twenty times.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +17,7 @@ mod damage;
 mod fixture;
 mod matrix;
 mod observe;
+mod panics;
 mod points;
 mod run;
 mod server;

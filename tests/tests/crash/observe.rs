@@ -30,13 +30,25 @@ pub(crate) struct Names {
     pub(crate) going: BTreeSet<String>,
 }
 
+/// The digest of the signature of each text of SHA256SUMS: a text is signed once (contract.md 3).
+pub(crate) type Signatures = BTreeMap<String, String>;
+
 /// Lists everything and downloads everything that is listed.
 pub(crate) async fn look(server: &Server, names: &Names) -> Result<Facts, Trouble> {
-    let mut facts = Facts::new();
+    look_again(server, names, &mut Signatures::new()).await
+}
+
+/// The same; a signature must be the one that was seen before.
+pub(crate) async fn look_again(
+    server: &Server,
+    names: &Names,
+    signatures: &mut Signatures,
+) -> Result<Facts, Trouble> {
     let mut look = Look {
         server,
         going: &names.going,
-        facts: &mut facts,
+        facts: Facts::new(),
+        signatures,
     };
     for name in &names.modules {
         look.module(name).await?;
@@ -44,13 +56,14 @@ pub(crate) async fn look(server: &Server, names: &Names) -> Result<Facts, Troubl
     for name in &names.providers {
         look.provider(name).await?;
     }
-    Ok(facts)
+    Ok(look.facts)
 }
 
 struct Look<'a> {
     server: &'a Server,
     going: &'a BTreeSet<String>,
-    facts: &'a mut Facts,
+    facts: Facts,
+    signatures: &'a mut Signatures,
 }
 
 impl Look<'_> {
@@ -184,6 +197,11 @@ impl Look<'_> {
         let key = PublicKey::parse(armor.as_bytes()).map_err(|error| wrong(&error.to_string()))?;
         key.verify(sums.as_bytes(), &signature)
             .map_err(|error| wrong(&error.to_string()))?;
+        let signature = sha256(&signature);
+        let first = self.signatures.entry(sums.clone());
+        if *first.or_insert_with(|| signature.clone()) != signature {
+            return Err(wrong("SHA256SUMS was signed anew"));
+        }
         self.facts.insert(what, digest);
         self.facts.insert(release.to_owned(), sums);
         Ok(())

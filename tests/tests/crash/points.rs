@@ -2,7 +2,6 @@
 
 use crate::fixture;
 use crate::matrix::{Matrix, only};
-use crate::observe::{Facts, Names};
 use crate::run::{Scenario, Start, read_trace, spawn};
 use crate::server::Server;
 use crate::state::annotate;
@@ -10,13 +9,14 @@ use opendepot_tests::{Setup, sha256};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// Every point of the host; each has to be the last thing that some run did.
-const POINTS: [&str; 37] = [
+const POINTS: [&str; 39] = [
     "api.add-finalizer",
     "api.add-finalizer.done",
+    "api.create-event",
+    "api.create-event.done",
     "api.create-readme",
     "api.create-readme.done",
     "api.create-version",
@@ -59,20 +59,9 @@ const NUM_ROUNDS: usize = 5;
 const TOOL: &str = "module tool 1.0.0";
 const SOON: Duration = Duration::from_secs(60);
 
-fn scenario(title: &'static str, start: Start, names: Names) -> Scenario {
-    Scenario {
-        title,
-        start,
-        names,
-        before: Facts::new(),
-        verified: Mutex::default(),
-    }
-}
-
 /// A module and a provider, from nothing to published.
 async fn sync() -> Matrix {
-    let start = Start::Fresh(fixture::write_new);
-    let scenario = scenario("sync", start, fixture::names_new());
+    let scenario = Scenario::fresh("sync", fixture::write_new, fixture::names_new());
     // A module, two platforms, SHA256SUMS.
     let (expected, _setup) = scenario.undisturbed(|facts| facts.len() == 4).await;
     for (os, arch) in [("linux", "amd64"), ("darwin", "amd64")] {
@@ -86,12 +75,11 @@ async fn sync() -> Matrix {
 /// A module, a version of another and of a provider are taken away, and a platform, so that the
 /// provider version that stays is signed anew.
 async fn deletion() -> Matrix {
-    let start = Start::Fresh(fixture::write_full);
-    let full = scenario("deletion", start, fixture::names_full());
+    let full = Scenario::fresh("deletion", fixture::write_full, fixture::names_full());
     // Three module versions; two provider versions of two platforms and SHA256SUMS each.
     let (full, setup) = full.undisturbed(|facts| facts.len() == 9).await;
     let start = Start::Existing(setup, fixture::take_away);
-    let mut scenario = scenario("deletion", start, fixture::names_full());
+    let mut scenario = Scenario::new("deletion", start, fixture::names_full());
     scenario.before = full.facts;
     scenario.names.going = fixture::going();
     let num_left = scenario.before.len() - scenario.names.going.len();
@@ -103,13 +91,12 @@ async fn deletion() -> Matrix {
 
 /// Killed between upload and record, then the source has other content: the first upload goes.
 async fn changed_source() -> Matrix {
-    let start = Start::Fresh(fixture::write_tool);
-    let first = scenario("changed source", start, fixture::names_tool());
+    let first = Scenario::fresh("changed source", fixture::write_tool, fixture::names_tool());
     let (old, _) = first.undisturbed(|facts| facts.len() == 1).await;
     let setup = killed_at("storage.put.published", &old.points).await;
     fixture::write_other_source(&setup.manifests());
     let start = Start::Existing(setup, |_| {});
-    let scenario = scenario("changed source", start, fixture::names_tool());
+    let scenario = Scenario::new("changed source", start, fixture::names_tool());
     let (expected, _) = scenario.undisturbed(|facts| facts.len() == 1).await;
     assert_ne!(expected.facts, old.facts, "the old content is served");
     let num_artifacts = |names: &mut dyn Iterator<Item = &String>| {
@@ -143,20 +130,32 @@ async fn killed_at(name: &str, points: &[String]) -> Setup {
     panic!("no run could be killed at `{name}`");
 }
 
+/// What is fetched is on another disk than what is stored, so that it is copied, not linked.
+async fn other_disk() -> Matrix {
+    let mut scenario = Scenario::fresh("other disk", fixture::write_tool, fixture::names_tool());
+    scenario.other_disk = Some(fixture::other_disk());
+    let (expected, _) = scenario.undisturbed(|facts| facts.len() == 1).await;
+    assert!(
+        expected.points.contains(&"storage.put.written".to_owned()),
+        "nothing was copied: {:?}",
+        expected.points
+    );
+    Matrix::run(scenario, expected).await
+}
+
 /// Published content is replaced by other content that an administrator approved.
 async fn approved_change() -> Matrix {
-    let start = Start::Fresh(fixture::write_other_tool);
-    let other = scenario("approved change", start, fixture::names_tool());
+    let title = "approved change";
+    let other = Scenario::fresh(title, fixture::write_other_tool, fixture::names_tool());
     let (new, _) = other.undisturbed(|facts| facts.len() == 1).await;
-    let start = Start::Fresh(fixture::write_tool);
-    let first = scenario("approved change", start, fixture::names_tool());
+    let first = Scenario::fresh(title, fixture::write_tool, fixture::names_tool());
     let (old, setup) = first.undisturbed(|facts| facts.len() == 1).await;
     assert_ne!(old.facts, new.facts);
     approve(&setup, new.facts.get(TOOL).unwrap()).await;
     fixture::write_other_source(&setup.manifests());
 
     let start = Start::Existing(setup, |_| {});
-    let mut scenario = scenario("approved change", start, fixture::names_tool());
+    let mut scenario = Scenario::new(title, start, fixture::names_tool());
     scenario.before = old.facts;
     let (expected, _) = scenario.undisturbed(|facts| *facts == new.facts).await;
     Matrix::run(scenario, expected).await
@@ -186,8 +185,14 @@ async fn approve(setup: &Setup, digest: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_point_converges() {
-    let mut matrices: [Matrix; 4] =
-        tokio::join!(sync(), deletion(), changed_source(), approved_change()).into();
+    let mut matrices: [Matrix; 5] = tokio::join!(
+        sync(),
+        deletion(),
+        changed_source(),
+        approved_change(),
+        other_disk()
+    )
+    .into();
     for round in 0..NUM_ROUNDS {
         for name in missed(&matrices) {
             for matrix in &mut matrices {

@@ -3,16 +3,18 @@
 //! it had shown (I3).
 
 use crate::fixture;
-use crate::observe::{Facts, Names, Trouble, look};
+use crate::observe::{Facts, Names, Signatures, Trouble, look, look_again};
 use crate::server::{BUILD, Server, verify};
 use crate::state::{Objects, files};
 use opendepot_tests::Setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 /// Convergence after a crash.
@@ -21,7 +23,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// A state that nothing was written to for so long is final.
 const QUIET: Duration = Duration::from_secs(1);
 /// A process that was killed has ended within this.
-const SILENT: Duration = Duration::from_secs(2);
+const SILENT: Duration = Duration::from_secs(10);
 /// Runs at a time, of all tests together.
 static RUNS: Semaphore = Semaphore::const_new(4);
 
@@ -35,6 +37,8 @@ pub(crate) struct Scenario {
     pub(crate) before: Facts,
     /// The kinds of points after which `opendepot verify` was run.
     pub(crate) verified: Mutex<BTreeSet<String>>,
+    /// A folder on another disk, where what is fetched goes: it is stored by copying then.
+    pub(crate) other_disk: Option<TempDir>,
 }
 
 pub(crate) enum Start {
@@ -53,6 +57,22 @@ pub(crate) struct Outcome {
 }
 
 impl Scenario {
+    /// One that starts from nothing, with nothing published before.
+    pub(crate) fn fresh(title: &'static str, write: fn(&Setup), names: Names) -> Self {
+        Self::new(title, Start::Fresh(write), names)
+    }
+
+    pub(crate) fn new(title: &'static str, start: Start, names: Names) -> Self {
+        Self {
+            title,
+            start,
+            names,
+            before: Facts::new(),
+            verified: Mutex::default(),
+            other_disk: None,
+        }
+    }
+
     fn setup(&self) -> Setup {
         let setup = Setup::plain();
         match &self.start {
@@ -63,6 +83,12 @@ impl Scenario {
                 }
                 change(&setup);
             }
+        }
+        if let Some(disk) = &self.other_disk {
+            let folder = disk.path().join(setup.dir().file_name().unwrap());
+            fs::create_dir(&folder).unwrap();
+            fs::create_dir_all(setup.data_dir()).unwrap();
+            symlink(folder, setup.data_dir().join("tmp")).unwrap();
         }
         setup
     }
@@ -132,6 +158,8 @@ struct Watch<'a> {
     after: &'a Facts,
     /// What was shown and must stay.
     shown: BTreeSet<String>,
+    /// What it was signed with.
+    signatures: Signatures,
 }
 
 impl<'a> Watch<'a> {
@@ -142,6 +170,7 @@ impl<'a> Watch<'a> {
             scenario,
             after,
             shown,
+            signatures: Signatures::new(),
         }
     }
 
@@ -156,7 +185,8 @@ impl<'a> Watch<'a> {
         is_again: bool,
     ) -> Result<Option<Facts>, String> {
         let is_ready = server.is_ready().await;
-        let facts = match look(server, &self.scenario.names).await {
+        let seen = look_again(server, &self.scenario.names, &mut self.signatures).await;
+        let facts = match seen {
             Ok(facts) => facts,
             Err(Trouble::Down(why)) => {
                 // Starting, or killed in the middle of it; else it has to answer.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The command that builds the binary.
-pub(crate) const BUILD: &str = "cargo build -p opendepot --features fault-injection";
+/// The command that builds the binary, and runs these tests.
+pub(crate) const BUILD: &str = "cargo xtask test --only crash";
 
 const POLL: Duration = Duration::from_millis(10);
 /// A registry that cannot be heard for so long, hangs.
@@ -20,7 +20,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 pub(crate) fn binary() -> PathBuf {
     let path = match std::env::var_os("OPENDEPOT_FAULT_BIN") {
         Some(path) => PathBuf::from(path),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug/opendepot"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/fault-injection/opendepot"),
     };
     assert!(
         path.is_file(),
@@ -108,6 +108,23 @@ impl Server {
             headers: answer.headers().clone(),
             body: answer.bytes().await?.to_vec(),
         })
+    }
+
+    /// The sum of a metric over its labels, or of those that begin with a name and labels.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let url = format!("{}/metrics", self.admin);
+        let text = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let values = text.lines().filter(|line| line.starts_with(name));
+        let values = values.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok());
+        values.reduce(|sum: f64, value| sum + value)
     }
 
     /// Waits for its end; nothing when it still runs after `within`.

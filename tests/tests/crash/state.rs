@@ -173,10 +173,14 @@ async fn call(socket: &Path, request: &str) -> Option<Value> {
     serde_json::from_str(body).ok()
 }
 
-/// Every file below a folder with its digest; the store and the keys by name only.
+/// Every file below the data dir with its digest; the store and the keys by name only. The folder
+/// for what is fetched may be a link to another disk.
 pub(crate) fn files(setup: &Setup) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     visit(&setup.data_dir(), "", &mut found);
+    if found.remove("tmp").is_some() {
+        visit(&setup.data_dir().join("tmp"), "tmp/", &mut found);
+    }
     found
 }
 

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 const DECISION_GOAL_US: f64 = 30.0;
@@ -63,7 +62,7 @@ pub(super) fn measure(run: &Run) -> Result<Vec<Figure>> {
         "^({}|{}|{LOOP_GROUP}{LOOP})$",
         DECISIONS[0].0, DECISIONS[1].0
     );
-    let mut command = Command::new("cargo");
+    let mut command = process::cargo();
     command
         .args([
             "bench",
