@@ -2,27 +2,25 @@
 
 mod control_plane;
 mod family;
+mod lines;
 mod process;
 
 pub(crate) use control_plane::{Freshness, Observed};
 
+use lines::{Lines, LinesGuard};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-/// Lines that may wait for a slow reader; more are dropped and counted.
-const BUFFERED_LINES: usize = 16_384;
-
 /// Keeps the log writer alive; flushes on drop.
 pub(crate) struct Telemetry {
-    _writer: WorkerGuard,
-    dropped: tracing_appender::non_blocking::ErrorCounter,
+    _writer: LinesGuard,
+    lines: Lines,
     counted: AtomicUsize,
     metrics: PrometheusHandle,
     started: SystemTime,
@@ -33,11 +31,7 @@ pub(crate) struct Telemetry {
 /// # Errors
 /// When either was installed before, or the directives do not parse.
 pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Telemetry> {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(BUFFERED_LINES)
-        .lossy(true)
-        .finish(std::io::stderr());
-    let dropped = writer.error_counter();
+    let (lines, guard) = Lines::start(std::io::stderr())?;
     let targets: Targets = level.parse()?;
     let is_json = is_json.unwrap_or_else(|| !std::io::stderr().is_terminal());
     let layer = if is_json {
@@ -46,13 +40,13 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .with_writer(writer)
+            .with_writer(lines.clone())
             .boxed()
     } else {
         fmt::layer()
             .compact()
             .with_ansi(std::io::stderr().is_terminal())
-            .with_writer(writer)
+            .with_writer(lines.clone())
             .boxed()
     };
     tracing_subscriber::registry()
@@ -64,7 +58,7 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
     metrics::gauge!("opendepot_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Telemetry {
         _writer: guard,
-        dropped,
+        lines,
         counted: AtomicUsize::new(0),
         metrics,
         started: SystemTime::now(),
@@ -80,7 +74,7 @@ fn may_be_logged(metadata: &tracing::Metadata<'_>) -> bool {
 impl Telemetry {
     /// Prometheus text, process facts included.
     pub(crate) fn render(&self) -> String {
-        let dropped = self.dropped.dropped_lines();
+        let dropped = self.lines.num_dropped();
         let before = self.counted.swap(dropped, Ordering::Relaxed);
         metrics::counter!("opendepot_log_dropped_total")
             .increment(dropped.saturating_sub(before) as u64);
