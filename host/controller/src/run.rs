@@ -162,7 +162,7 @@ fn drive<K, R, F>(
     name: &'static str,
     reconcile: R,
     context: Arc<Context>,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) -> BoxFuture<'static, ()>
 where
     K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
@@ -178,9 +178,13 @@ where
     let reconcile = Arc::new(reconcile);
     let meter = Meter::of(name);
     let errors = meter.clone();
+    let running = Running::default();
+    let turns = running.clone();
     let guarded = move |watched: Arc<Watched<K>>, context: Arc<Context>| {
         let (reconcile, meter) = (Arc::clone(&reconcile), meter.clone());
+        let turn = turns.begin();
         async move {
+            let _turn = turn;
             let started = Instant::now();
             let _working = meter.begin();
             let key = object_key(name, watched.as_ref());
@@ -238,14 +242,58 @@ where
         }
         Action::requeue(wait)
     };
+    let (mut stop, mut stopped) = (shutdown.clone(), shutdown);
     let ended = async move {
-        let _ = shutdown.wait_for(|stop| *stop).await;
+        let _ = stop.wait_for(|stop| *stop).await;
     };
-    controller
+    let turns = controller
         .graceful_shutdown_on(ended)
         .run(guarded, on_error, context)
-        .for_each(|_| std::future::ready(()))
-        .boxed()
+        .for_each(|_| std::future::ready(()));
+    // `kube` holds turns back until its first list is there, and waits for it even when it is told
+    // to end: then nothing runs, and nothing will.
+    let idle = async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+        running.none().await;
+    };
+    async move {
+        tokio::select! {
+            () = turns => {}
+            () = idle => {}
+        }
+    }
+    .boxed()
+}
+
+/// How many turns run now.
+#[derive(Clone, Debug)]
+struct Running(Arc<watch::Sender<usize>>);
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl Running {
+    fn begin(&self) -> RunningTurn {
+        self.0.send_modify(|num| *num += 1);
+        RunningTurn(self.clone())
+    }
+
+    async fn none(&self) {
+        let _ = self.0.subscribe().wait_for(|num| *num == 0).await;
+    }
+}
+
+/// One turn, while it runs.
+#[derive(Debug)]
+struct RunningTurn(Running);
+
+impl Drop for RunningTurn {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|num| *num = num.saturating_sub(1));
+    }
 }
 
 /// Changes with what a user or an owner asks of the object, not with its status.

@@ -1,8 +1,9 @@
 //! Stores that are down, bytes that are gone.
 
-use crate::support::{World, is, module, recorded, run, said};
+use crate::support::{ALL, DEADLINE, World, is, module, recorded, run, said};
 use opendepot_crds::{ConditionType, Module, Version};
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -164,5 +165,17 @@ fn two_versions_for_one_place_are_a_conflict_and_the_first_keeps_its_bytes() {
             "the end of one removes nothing of the other"
         );
         assert_eq!(world.served("network", "1.0.0"), Some(recorded(&first)));
+    });
+}
+
+#[test]
+fn controllers_that_are_stopped_before_their_first_list_end_at_once() {
+    run(async |pool| {
+        let world = World::start(&pool).await;
+        let (_stop, stopped) = tokio::sync::watch::channel(true);
+        let others = opendepot_controller::run(Arc::clone(&world.context), ALL, stopped);
+        tokio::time::timeout(DEADLINE, others)
+            .await
+            .expect("they do not end");
     });
 }

@@ -135,7 +135,7 @@ impl Drop for World {
     }
 }
 
-const ALL: Controllers = Controllers {
+pub(crate) const ALL: Controllers = Controllers {
     module: true,
     provider: true,
     version: true,
