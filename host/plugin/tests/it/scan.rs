@@ -28,7 +28,7 @@ fn report() -> Report {
     }
 }
 
-async fn process(host: &PluginHost) -> Outcome {
+pub(crate) async fn process(host: &PluginHost) -> Outcome {
     let context = Context {
         artifact: artifact(),
         already_published: false,
