@@ -1,7 +1,7 @@
 //! Log lines on their way out: gathered under one lock, written in batches by one thread.
 //!
-//! A line costs its writer a copy. Handing each to another thread, and waking that for each, cost
-//! a request as much as everything else that is done for it together.
+//! A line costs its writer a copy. Handing each to another thread costs an allocation, and a wake
+//! of that thread for each (adr/013).
 //!
 //! **What bounds it.** [`MAX_WAITING_BYTES`]; what does not fit is dropped and counted. A line
 //! waits at most [`GATHER`] for others. Dropping the guard writes what waits.
