@@ -3,7 +3,8 @@
 use crate::error::ApiError;
 use crate::instrument::current_request_id;
 use crate::metric;
-use http::{HeaderMap, Request, StatusCode, Version, header};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, Version, header};
 use moka::sync::Cache;
 use opendepot_domain::access::Base;
 use opendepot_domain::seam::AccessPolicy;
@@ -34,16 +35,16 @@ pub struct AccessOptions {
 /// Everything about who may do what.
 pub struct Access {
     options: AccessOptions,
-    decisions: Cache<Arc<DecisionKey>, Denial>,
+    decisions: Cache<DecisionKey, Denial, ahash::RandomState>,
     metrics: metric::Access,
 }
 
 /// All inputs of a decision but the time, plus the policy's generation (plugins.md 2).
 #[derive(PartialEq, Eq, Hash)]
 struct DecisionKey {
-    subject: Subject,
-    action: Action,
-    target: Target,
+    subject: Arc<Subject>,
+    actions: &'static [Action],
+    target: Arc<Target>,
     generation: u64,
 }
 
@@ -54,7 +55,7 @@ impl Access {
         let decisions = Cache::builder()
             .max_capacity(NUM_DECISIONS)
             .time_to_live(DECISION_LIFE)
-            .build();
+            .build_with_hasher(ahash::RandomState::new());
         let metrics = metric::Access::new(options.verifier.authentication().as_str());
         Self {
             options,
@@ -75,19 +76,21 @@ impl Access {
     ///
     /// # Errors
     /// 400; 403 with the remedy.
-    pub(crate) fn check_host<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
-        let headers = request.headers();
+    pub(crate) fn check_host(&self, request: &Parts) -> Result<(), ApiError> {
+        let headers = &request.headers;
         let mut hosts = headers.get_all(header::HOST).iter();
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let authority = request.uri.authority().map(http::uri::Authority::as_str);
         let named = authority.or_else(|| hosts.next().and_then(|host| host.to_str().ok()));
         let host = match named {
             // Only clients of HTTP/1.0 may leave it out.
-            None if request.version() == Version::HTTP_10 && !self.options.local_only => {
+            None if request.version == Version::HTTP_10 && !self.options.local_only => {
                 return Ok(());
             }
             named => named.unwrap_or_default(),
         };
-        if host.parse::<http::uri::Authority>().is_err() || host.contains('@') {
+        if !is_plain_host(host)
+            && (host.parse::<http::uri::Authority>().is_err() || host.contains('@'))
+        {
             return Err(ApiError::bad_request("the `Host` header is not a host"));
         }
         let is_ambiguous = hosts.next().is_some();
@@ -154,22 +157,14 @@ impl Access {
     /// 403, the same whether or not the target exists.
     pub(crate) async fn check(
         &self,
-        subject: &Subject,
-        actions: &[Action],
-        target: &Target,
+        subject: &Arc<Subject>,
+        actions: &'static [Action],
+        target: &Arc<Target>,
     ) -> Result<(), ApiError> {
-        for action in actions {
-            if !self.is_allowed(subject, *action, target).await {
-                return Err(ApiError::forbidden());
-            }
-        }
-        Ok(())
-    }
-
-    async fn is_allowed(&self, subject: &Subject, action: Action, target: &Target) -> bool {
-        let Some(reason) = self.denial(subject, action, target).await else {
-            return true;
+        let Some(denied) = self.denied(subject, actions, target).await else {
+            return Ok(());
         };
+        let (action, reason) = &*denied;
         tracing::info!(
             target: "opendepot::audit",
             request_id = %current_request_id(),
@@ -183,31 +178,51 @@ impl Access {
             reason = %reason,
             "denied {} of {} `{}/{}`", action.as_str(), target.kind, target.namespace, target.name
         );
-        false
+        Err(ApiError::forbidden())
     }
 
-    /// Why not; nothing when it is allowed.
-    async fn denial(&self, subject: &Subject, action: Action, target: &Target) -> Denial {
+    /// Which action is denied, and why; nothing when all are allowed.
+    async fn denied(
+        &self,
+        subject: &Arc<Subject>,
+        actions: &'static [Action],
+        target: &Arc<Target>,
+    ) -> Denial {
         let policy = &self.options.policy;
         if policy.is_empty() {
-            let denial = denial(access::combine([], self.options.base));
-            self.metrics.by_mode(denial.is_none());
-            return denial;
+            let denied = refused(access::combine([], self.options.base));
+            self.metrics.by_mode(denied.is_none());
+            return Some(Arc::new((*actions.first()?, denied?)));
         }
-        let key = Arc::new(DecisionKey {
-            subject: subject.clone(),
-            action,
-            target: target.clone(),
+        let key = DecisionKey {
+            subject: Arc::clone(subject),
+            actions,
+            target: Arc::clone(target),
             generation: policy.generation(),
-        });
-        if let Some(denial) = self.decisions.get(&key) {
+        };
+        if let Some(denied) = self.decisions.get(&key) {
             self.metrics.remembered.increment(1);
-            self.metrics.by_policy(denial.is_none());
-            return denial;
+            self.metrics.by_policy(denied.is_none());
+            return denied;
         }
         self.metrics.asked.increment(1);
+        let mut denied = None;
+        for action in actions {
+            if let Some(reason) = self.ask(subject, *action, target).await {
+                denied = Some(Arc::new((*action, reason)));
+                break;
+            }
+        }
+        self.metrics.by_policy(denied.is_none());
+        self.decisions.insert(key, denied.clone());
+        denied
+    }
+
+    /// Why the chain of plugins denies it; nothing when it is allowed.
+    async fn ask(&self, subject: &Subject, action: Action, target: &Target) -> Option<String> {
         let started = Instant::now();
         let targets = std::slice::from_ref(target);
+        let policy = &self.options.policy;
         let mut answers = policy.authorize(subject, action, targets, unix_now()).await;
         // Anything but one well-formed answer is a deny (T41).
         let answer = if answers.len() == 1 {
@@ -216,25 +231,31 @@ impl Access {
             None
         };
         let answer = answer.unwrap_or_else(|| Decision::Deny("malformed answer".to_owned()));
-        let denial = denial(access::combine([answer], self.options.base));
         self.metrics
             .asked_seconds
             .record(started.elapsed().as_secs_f64());
-        self.metrics.by_policy(denial.is_none());
-        self.decisions.insert(key, denial.clone());
-        denial
+        refused(access::combine([answer], self.options.base))
     }
 }
 
-/// The reason of a denial, kept with the remembered decision: every denial is audited.
-type Denial = Option<Arc<str>>;
+/// The action that is denied and why, kept with the remembered decision: every denial is audited.
+type Denial = Option<Arc<(Action, String)>>;
 
-fn denial(decision: Decision) -> Denial {
+fn refused(decision: Decision) -> Option<String> {
     match decision {
         Decision::Allow => None,
-        Decision::Deny(reason) => Some(reason.into()),
-        Decision::Abstain => Some("no decision".into()),
+        Decision::Deny(reason) => Some(reason),
+        Decision::Abstain => Some("no decision".to_owned()),
     }
+}
+
+/// A name or an IPv4 address, with or without a port: what nearly every request has, told without
+/// an allocation.
+fn is_plain_host(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let is_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    !name.is_empty() && name.bytes().all(is_name) && is_digits
 }
 
 fn is_loopback_host(host: &str) -> bool {

@@ -8,29 +8,22 @@ use crate::modules::DOWNLOAD_BASE;
 use crate::providers::{
     authorize_bytes, check_alive, invalid_link, is_bare_link, no_package, refused, target, version,
 };
-use crate::routes::{Caller, Peer};
+use crate::routes::Call;
 use crate::state::ApiState;
-use axum::extract::{OriginalUri, RawQuery, State};
 use axum::response::Response;
-use http::{HeaderMap, Method, StatusCode};
+use http::StatusCode;
 use opendepot_actors::registry::{Catalog, Package};
 use opendepot_domain::{
     ArtifactId, ArtifactKind, ArtifactRecord, Capability, Platform, Purpose, Sha256, Target,
 };
-use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
-pub(crate) async fn module(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub(crate) async fn module(call: &Call<'_>) -> Result<Response, ApiError> {
+    let (state, uri) = (call.state, call.uri);
     let query = ArtifactQuery::parse(uri.query())?;
     // The raw path: coordinates are compared with records as they were emitted, never decoded.
     let path = uri.path().strip_prefix(DOWNLOAD_BASE).unwrap_or_default();
-    check_backend_path(&state, path)?;
+    check_backend_path(state, path)?;
     let catalog = state.registry().catalog_full();
     let published = catalog.module_by_backend_path(path);
 
@@ -54,15 +47,15 @@ pub(crate) async fn module(
     } else {
         let gone = || catalog.gone(path).map(|gone| &gone.id);
         match published.map(|version| &version.id).or_else(gone) {
-            Some(id) => authorize_bytes(&state, &headers, peer, &module_target(id)).await?,
-            None => authorize_unknown(&state, &headers, peer).await?,
+            Some(id) => authorize_bytes(call, module_target(id)).await?,
+            None => authorize_unknown(call).await?,
         }
     }
     let version = published
         .ok_or_else(|| ApiError::not_found("no published module has this download path"))?;
     check_file_checksum(&query, &version.record)?;
     let download = Download {
-        state: &state,
+        state,
         subject: Subject {
             kind: ArtifactKind::Module,
             id: &version.id,
@@ -72,18 +65,12 @@ pub(crate) async fn module(
         attachment: None,
     };
     let plan = || state.registry().plan_module(version, unix_now());
-    download.answer(&method, &headers, plan).await
+    download.answer(call.method, call.headers, plan).await
 }
 
-pub(crate) async fn package(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    method: Method,
-    mut address: Address,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let query = ArtifactQuery::parse(query.as_deref())?;
+pub(crate) async fn package(call: &Call<'_>, mut address: Address) -> Result<Response, ApiError> {
+    let state = call.state;
+    let query = ArtifactQuery::parse(call.uri.query())?;
     address.platform = match (&query.os, &query.arch) {
         (Some(os), Some(arch)) => Some(Platform::new(os, arch)?),
         (None, None) => None,
@@ -92,14 +79,14 @@ pub(crate) async fn package(
     let catalog = state.registry().catalog_full();
     let package = if query.has_capability() {
         let (expires, text) = query.capability()?;
-        opened(&state, &catalog, &mut address, expires, text)?
+        opened(state, &catalog, &mut address, expires, text)?
     } else {
-        authorize_bytes(&state, &headers, peer, &target(&address)).await?;
+        authorize_bytes(call, target(&address)).await?;
         let version = version(&catalog, &address)?;
         if address.platform.is_none() {
             address.platform = Some(only_platform(version)?);
             // A policy may think otherwise of this platform than of the version as such.
-            authorize_bytes(&state, &headers, peer, &target(&address)).await?;
+            authorize_bytes(call, target(&address)).await?;
         }
         let platform = address.platform()?;
         version
@@ -110,7 +97,7 @@ pub(crate) async fn package(
     };
     check_file_checksum(&query, &package.record)?;
     let download = Download {
-        state: &state,
+        state,
         subject: Subject {
             kind: ArtifactKind::Provider,
             id: &package.id,
@@ -120,7 +107,7 @@ pub(crate) async fn package(
         attachment: Some(&package.file_name),
     };
     let plan = || state.registry().plan_package(package, unix_now());
-    download.answer(&method, &headers, plan).await
+    download.answer(call.method, call.headers, plan).await
 }
 
 /// The package that a capability opens.
@@ -166,15 +153,11 @@ fn opened<'a>(
 
 /// No record tells whose these bytes would be, so no grant can be asked about: who may download
 /// this or that learns nothing about what is there.
-async fn authorize_unknown(
-    state: &ApiState,
-    headers: &HeaderMap,
-    peer: IpAddr,
-) -> Result<(), ApiError> {
-    if state.access().is_anonymous() || is_bare_link(state, headers) {
+async fn authorize_unknown(call: &Call<'_>) -> Result<(), ApiError> {
+    if call.state.access().is_anonymous() || is_bare_link(call) {
         return Ok(());
     }
-    Caller::verify(state, headers, peer).await?;
+    call.caller().await?;
     Err(ApiError::forbidden())
 }
 

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::metric;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -17,8 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// Requests being answered on one connection; shared with its service.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InFlight {
+    opened: Instant,
+    /// When the last request ended, in milliseconds since then; nought before there was one.
+    ended_ms: AtomicU64,
     num_requests: AtomicUsize,
     /// Requests ever begun: tells a new head from the rest of an old one.
     num_begun: AtomicUsize,
@@ -29,7 +32,7 @@ pub(crate) struct InFlight {
     /// Its client ends lines with a lone line feed. The parser takes that for a line's end; who
     /// stands in front of us may not, and see other requests than we do.
     has_lone_feeds: AtomicBool,
-    /// Whoever reads the connection: hyper does not look again by itself when a request ends.
+    /// Whoever reads an HTTP/2 connection: it has to look at the clock when a frame goes out.
     reader: Mutex<Option<Waker>>,
     /// HTTP/2 frames that their client has not yet made room for, by when it has to. At most
     /// one a stream.
@@ -37,6 +40,21 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// Of a connection that was opened now.
+    pub(crate) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            ended_ms: AtomicU64::new(0),
+            num_requests: AtomicUsize::new(0),
+            num_begun: AtomicUsize::new(0),
+            is_h2: AtomicBool::new(false),
+            is_too_slow: AtomicBool::new(false),
+            has_lone_feeds: AtomicBool::new(false),
+            reader: Mutex::new(None),
+            stalls: Mutex::new(Vec::new()),
+        }
+    }
+
     pub(crate) fn enter(self: &Arc<Self>, is_h2: bool) -> InFlightGuard {
         self.num_requests.fetch_add(1, Ordering::Relaxed);
         let number = self.num_begun.fetch_add(1, Ordering::Relaxed);
@@ -49,18 +67,23 @@ impl InFlight {
     }
 
     fn is_idle(&self) -> bool {
-        self.num_requests.load(Ordering::Relaxed) == 0
+        self.num_requests.load(Ordering::Acquire) == 0
+    }
+
+    /// Since when nothing is being answered.
+    fn idle_since(&self) -> Instant {
+        self.opened + Duration::from_millis(self.ended_ms.load(Ordering::Relaxed))
     }
 
     fn wake_reader(&self) {
-        let reader = self
-            .reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let reader = self.reader().take();
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stalls(&self) -> MutexGuard<'_, Vec<(usize, Instant)>> {
@@ -119,9 +142,11 @@ impl InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.take_back();
-        if self.in_flight.num_requests.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.in_flight.wake_reader();
-        }
+        let in_flight = &self.in_flight;
+        let open_ms = in_flight.opened.elapsed().as_millis();
+        let ended_ms = u64::try_from(open_ms).unwrap_or(u64::MAX);
+        in_flight.ended_ms.store(ended_ms, Ordering::Relaxed);
+        in_flight.num_requests.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -130,15 +155,44 @@ pub(crate) struct Clocked<S> {
     stream: S,
     in_flight: Arc<InFlight>,
     rules: Rules,
-    /// Runs while nothing is being answered: to the end of the idle time, or of the head.
-    reading: Option<Pin<Box<Sleep>>>,
+    /// By when the rest of a head has to come, once there was a wait for it.
+    head_by: Option<Instant>,
+    reading: Alarm,
     is_in_head: bool,
     /// The last byte read; of interest is whether it returned the carriage.
     last_read: u8,
     num_begun: usize,
     writing: Option<Writing>,
-    /// Runs to the earliest time by which an HTTP/2 client has to take a frame.
-    stalling: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// The earliest time by which an HTTP/2 client has to take a frame.
+    stalling: Alarm,
+}
+
+/// A timer whose end moves. A later end is seen when it fires: at tens of thousands of requests a
+/// second, setting it anew with each is what costs.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    fn poll_until(&mut self, end: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        if timer.deadline() > end {
+            timer.as_mut().reset(end);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= end {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(end);
+        }
+        Poll::Pending
+    }
+}
+
+fn no_request() -> io::Error {
+    metric::slow().increment(1);
+    io::Error::new(io::ErrorKind::TimedOut, "no request in time")
 }
 
 /// How the client takes what we write. Its clock runs only while the client keeps us waiting, so
@@ -170,70 +224,49 @@ impl<S> Clocked<S> {
             stream,
             in_flight,
             rules,
-            reading: None,
+            head_by: None,
+            reading: Alarm::default(),
             is_in_head: false,
             last_read: 0,
             num_begun: 0,
             writing: None,
-            stalling: None,
+            stalling: Alarm::default(),
         }
     }
 
     /// Whether the client took too long over a head or over nothing.
     fn poll_reading(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.forget_ended_head();
-        if !self.in_flight.is_idle() {
-            return Poll::Pending;
-        }
-        let after = if self.is_in_head {
-            self.rules.head
+        let Rules { head, idle, .. } = self.rules;
+        let end = if !self.in_flight.is_idle() {
+            // Nobody wakes us when the last request ends: its end is seen when the clock fires.
+            Instant::now() + idle
+        } else if self.is_in_head {
+            *self.head_by.get_or_insert_with(|| Instant::now() + head)
         } else {
-            self.rules.idle
+            self.in_flight.idle_since() + idle
         };
-        let timer = self
-            .reading
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
-        ready!(timer.as_mut().poll(context));
-        metric::slow().increment(1);
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "no request in time",
-        )))
+        ready!(self.reading.poll_until(end, context));
+        Poll::Ready(Err(no_request()))
     }
 
     /// Nothing to read: the clocks decide.
     fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        {
-            let mut reader = self
-                .in_flight
-                .reader
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *reader = Some(context.waker().clone());
+        if self.in_flight.is_h2.load(Ordering::Relaxed) {
+            *self.in_flight.reader() = Some(context.waker().clone());
+            if let Poll::Ready(error) = self.poll_stalls(context) {
+                return Poll::Ready(error);
+            }
         }
-        match self.poll_stalls(context) {
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_reading(context),
-        }
+        self.poll_reading(context)
     }
 
     /// Whether an HTTP/2 client left a frame untaken for too long.
     fn poll_stalls(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(deadline) = self.in_flight.earliest_stall() else {
-            self.stalling = None;
             return Poll::Pending;
         };
-        if self
-            .stalling
-            .as_ref()
-            .is_none_or(|(until, _)| *until != deadline)
-        {
-            self.stalling = Some((deadline, Box::pin(tokio::time::sleep_until(deadline))));
-        }
-        let Some((_, timer)) = &mut self.stalling else {
-            return Poll::Pending;
-        };
-        ready!(timer.as_mut().poll(context));
+        ready!(self.stalling.poll_until(deadline, context));
         Poll::Ready(Err(self.in_flight.too_slow()))
     }
 
@@ -242,7 +275,7 @@ impl<S> Clocked<S> {
         let num_begun = self.in_flight.num_begun.load(Ordering::Relaxed);
         if num_begun != self.num_begun {
             self.num_begun = num_begun;
-            self.reading = None;
+            self.head_by = None;
             self.is_in_head = false;
         }
     }
@@ -253,15 +286,16 @@ impl<S> Clocked<S> {
         if read.is_empty() || self.in_flight.is_h2.load(Ordering::Relaxed) {
             return;
         }
-        for byte in read {
-            if *byte == b'\n' && self.last_read != b'\r' {
+        for at in memchr::memchr_iter(b'\n', read) {
+            let before = at.checked_sub(1).and_then(|at| read.get(at));
+            if *before.unwrap_or(&self.last_read) != b'\r' {
                 self.in_flight.has_lone_feeds.store(true, Ordering::Relaxed);
             }
-            self.last_read = *byte;
         }
+        self.last_read = read.last().copied().unwrap_or(self.last_read);
         if self.in_flight.is_idle() && !self.is_in_head {
             self.is_in_head = true;
-            self.reading = None;
+            self.head_by = None;
         }
     }
 
@@ -325,10 +359,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
             Poll::Ready(result) => {
                 this.note_read(buffer.filled().get(before..).unwrap_or_default());
                 // A head that trickles in is ready now and then; its clock counts all the same.
-                if this.is_in_head
-                    && let Poll::Ready(Err(error)) = this.poll_reading(context)
-                {
-                    return Poll::Ready(Err(error));
+                // It began to run when there was first a wait for the rest.
+                if this.is_in_head && this.head_by.is_some_and(|end| Instant::now() >= end) {
+                    return Poll::Ready(Err(no_request()));
                 }
                 Poll::Ready(result)
             }

@@ -1,9 +1,9 @@
 //! Path parameters, checked before anything else sees them (T01, H01–H03).
 
 use crate::error::ApiError;
-use axum::extract::{FromRequestParts, RawPathParams};
-use http::request::Parts;
+use matchit::Params;
 use opendepot_domain::{Namespace, Platform, ResourceName, Version};
+use percent_encoding::percent_decode_str;
 
 /// The `{namespace}/{name}` of an address, with whatever else its route carries.
 #[derive(Debug)]
@@ -31,28 +31,28 @@ impl Address {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::bad_request("the path is not valid UTF-8"))?;
+impl Address {
+    /// # Errors
+    /// 400 when a part is not of its grammar.
+    pub(crate) fn from_params(params: &Params<'_, '_>) -> Result<Self, ApiError> {
         let (mut namespace, mut name, mut system, mut version, mut os, mut arch) =
             (None, None, None, None, None, None);
-        for (key, value) in &params {
+        for (key, value) in params.iter() {
+            let value = percent_decode_str(value)
+                .decode_utf8()
+                .map_err(|_| ApiError::bad_request("the path is not valid UTF-8"))?;
             match key {
                 "namespace" => namespace = Some(Namespace::new(value)?),
                 "name" | "type" => name = Some(ResourceName::new(value)?),
                 "system" => system = Some(ResourceName::new(value)?),
-                "version" => version = Some(Version::parse(value)?),
+                "version" => version = Some(Version::parse(&value)?),
                 "os" => os = Some(value),
                 "arch" => arch = Some(value),
                 _ => {}
             }
         }
         let platform = match (os, arch) {
-            (Some(os), Some(arch)) => Some(Platform::new(os, arch)?),
+            (Some(os), Some(arch)) => Some(Platform::new(&os, &arch)?),
             _ => None,
         };
         let missing = || ApiError::bad_request("the address is not complete");
@@ -99,11 +99,9 @@ impl ArtifactQuery {
                     "the parameter `{key}` is given twice"
                 )));
             }
-            let value = percent_encoding::percent_decode_str(value)
-                .decode_utf8()
-                .map_err(|_| {
-                    ApiError::bad_request(format!("the parameter `{key}` is not valid UTF-8"))
-                })?;
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| {
+                ApiError::bad_request(format!("the parameter `{key}` is not valid UTF-8"))
+            })?;
             *slot = Some(value.into_owned());
         }
         Ok(parsed)

@@ -2,7 +2,6 @@
 //! once, so a request allocates nothing for them; a series begins with its first request.
 
 use crate::routes::TABLE;
-use axum::extract::MatchedPath;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use opendepot_domain::ArtifactKind;
 use std::sync::OnceLock;
@@ -40,10 +39,9 @@ const UNMATCHED: &str = "unmatched";
 pub(crate) struct RouteLabel(usize);
 
 impl RouteLabel {
-    pub(crate) fn of(matched: Option<&MatchedPath>) -> Self {
-        let path = matched.map_or(UNMATCHED, MatchedPath::as_str);
-        let position = TABLE.iter().position(|route| route.path == path);
-        Self(position.unwrap_or(TABLE.len()))
+    /// `place` is where the table has the route.
+    pub(crate) fn at(place: Option<usize>) -> Self {
+        Self(place.unwrap_or(TABLE.len()))
     }
 
     /// The template, never the path.
@@ -243,7 +241,7 @@ mod tests {
         let edge = Edge::new();
         let last = RouteLabel(TABLE.len());
         assert_eq!(last.as_str(), UNMATCHED);
-        assert_eq!(RouteLabel::of(None), last);
+        assert_eq!(RouteLabel::at(None), last);
         edge.answered(last, &http::Method::POST, 599, Duration::ZERO);
         assert!(edge.requests.last().unwrap().get().is_some());
         edge.answered(RouteLabel(0), &http::Method::GET, 200, Duration::ZERO);

@@ -1,11 +1,11 @@
 //! The module registry protocol (protocols.md 1.4, contract.md 4).
 
 use crate::access::unix_now;
+use crate::documents;
 use crate::error::ApiError;
 use crate::grammar::Address;
-use crate::routes::{Caller, Peer};
+use crate::routes::Call;
 use crate::state::ApiState;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use opendepot_actors::registry::{ModuleEntry, ModuleVersion};
@@ -24,20 +24,15 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-pub(crate) async fn versions(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    address: Address,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let _permit = state.metadata_permit()?;
-    let caller = Caller::verify(&state, &headers, peer).await?;
+pub(crate) async fn versions(call: &Call<'_>, address: Address) -> Result<Response, ApiError> {
+    let _permit = call.state.metadata_permit()?;
+    let caller = call.caller().await?;
     caller
-        .check(&[Action::ListVersions], &target(&address, false))
+        .check(&[Action::ListVersions], target(&address, false))
         .await?;
-    let catalog = state.registry().catalog();
+    let catalog = call.state.registry().catalog();
     let entry = entry(&catalog, &address)?;
-    Ok(crate::routes::json(&headers, &entry.versions))
+    Ok(documents::json(call.headers, &entry.versions))
 }
 
 #[derive(Serialize)]
@@ -46,18 +41,14 @@ struct DirectLocation<'a> {
     use_registry_credentials: bool,
 }
 
-pub(crate) async fn download(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    address: Address,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
+pub(crate) async fn download(call: &Call<'_>, address: Address) -> Result<Response, ApiError> {
+    let state = call.state;
     let _permit = state.metadata_permit()?;
-    let caller = Caller::verify(&state, &headers, peer).await?;
+    let caller = call.caller().await?;
     caller
         .check(
             &[Action::ReadPackage, Action::Download],
-            &target(&address, true),
+            target(&address, true),
         )
         .await?;
     let catalog = state.registry().catalog();
@@ -65,11 +56,11 @@ pub(crate) async fn download(
     drop(catalog);
 
     let path = format!("{DOWNLOAD_BASE}{}", version.backend_path);
-    let location = format!("{}{path}?{}", base(&state), query(&state, &version));
+    let location = format!("{}{path}?{}", base(state), query(state, &version));
     let options = &state.options().modules;
     let is_direct = options.direct_download
         && version.record.size <= options.direct_download_max_bytes
-        && understands_direct_form(&headers);
+        && understands_direct_form(call.headers);
     let mut response = if is_direct {
         let body = DirectLocation {
             location: &path,
@@ -104,7 +95,7 @@ pub(crate) async fn download(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    crate::routes::no_referrer(out);
+    documents::no_referrer(out);
     Ok(response)
 }
 

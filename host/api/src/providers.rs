@@ -1,49 +1,40 @@
 //! The provider registry protocol's documents (protocols.md 1.5, contract.md 4).
 
 use crate::access::unix_now;
+use crate::documents;
 use crate::error::ApiError;
 use crate::grammar::{Address, ArtifactQuery};
-use crate::routes::{Caller, Peer};
-use crate::state::ApiState;
-use axum::extract::{RawQuery, State};
+use crate::routes::Call;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use opendepot_actors::registry::{Catalog, ProviderVersion, ServedRelease, package_key};
 use opendepot_domain::{Action, ArtifactKind, Capability, Platform, Purpose, Target};
 use std::sync::Arc;
 
-pub(crate) async fn versions(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    address: Address,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let _permit = state.metadata_permit()?;
-    let caller = Caller::verify(&state, &headers, peer).await?;
-    let mut target = target(&address);
-    target.version = None;
-    target.platform = None;
-    caller.check(&[Action::ListVersions], &target).await?;
-    let catalog = state.registry().catalog();
+pub(crate) async fn versions(call: &Call<'_>, address: Address) -> Result<Response, ApiError> {
+    let _permit = call.state.metadata_permit()?;
+    let caller = call.caller().await?;
+    let target = Target {
+        version: None,
+        platform: None,
+        ..target(&address)
+    };
+    caller.check(&[Action::ListVersions], target).await?;
+    let catalog = call.state.registry().catalog();
     let entry = catalog
         .provider(address.namespace.as_str(), address.name.as_str())
         .ok_or_else(|| no_provider(&address))?;
-    Ok(crate::routes::json(&headers, &entry.versions))
+    Ok(documents::json(call.headers, &entry.versions))
 }
 
-pub(crate) async fn package(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    address: Address,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let _permit = state.metadata_permit()?;
-    let caller = Caller::verify(&state, &headers, peer).await?;
+pub(crate) async fn package(call: &Call<'_>, address: Address) -> Result<Response, ApiError> {
+    let _permit = call.state.metadata_permit()?;
+    let caller = call.caller().await?;
     caller
-        .check(&[Action::ReadPackage, Action::Download], &target(&address))
+        .check(&[Action::ReadPackage, Action::Download], target(&address))
         .await?;
-    let catalog = state.registry().catalog();
+    let catalog = call.state.registry().catalog();
     let version = version(&catalog, &address)?;
     let platform = address.platform()?;
     let release = version
@@ -56,69 +47,43 @@ pub(crate) async fn package(
     let body = package.document(
         version,
         release,
-        state.registry().render_context(),
+        call.state.registry().render_context(),
         unix_now(),
     );
-    let mut response = crate::routes::private_json(body);
-    crate::routes::no_referrer(response.headers_mut());
+    let mut response = documents::private_json(body);
+    documents::no_referrer(response.headers_mut());
     Ok(response)
 }
 
-pub(crate) async fn sums(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
+/// SHA256SUMS or its signature.
+pub(crate) async fn release(
+    call: &Call<'_>,
     address: Address,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    purpose: Purpose,
 ) -> Result<Response, ApiError> {
-    let release = release_bytes(
-        &state,
-        &headers,
-        peer,
-        &address,
-        query.as_deref(),
-        Purpose::Sums,
-    )
-    .await?;
-    Ok(release_text(release, "text/plain; charset=utf-8"))
+    let bytes = release_bytes(call, &address, purpose).await?;
+    let content_type = match purpose {
+        Purpose::Signature => "application/octet-stream",
+        _ => "text/plain; charset=utf-8",
+    };
+    Ok(release_text(bytes, content_type))
 }
 
-pub(crate) async fn signature(
-    State(state): State<ApiState>,
-    Peer(peer): Peer,
-    address: Address,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let release = release_bytes(
-        &state,
-        &headers,
-        peer,
-        &address,
-        query.as_deref(),
-        Purpose::Signature,
-    )
-    .await?;
-    Ok(release_text(release, "application/octet-stream"))
-}
-
-/// SHA256SUMS or its signature, under a capability for one release or a credential.
+/// What is asked for, under a capability for one release or a credential.
 async fn release_bytes(
-    state: &ApiState,
-    headers: &HeaderMap,
-    peer: std::net::IpAddr,
+    call: &Call<'_>,
     address: &Address,
-    query: Option<&str>,
     purpose: Purpose,
 ) -> Result<Bytes, ApiError> {
-    let query = ArtifactQuery::parse(query)?;
+    let state = call.state;
+    let query = ArtifactQuery::parse(call.uri.query())?;
     let _permit = state.metadata_permit()?;
     let pick = |release: &ServedRelease| match purpose {
         Purpose::Signature => release.signature.clone(),
         _ => release.sums.clone(),
     };
     if !query.has_capability() {
-        authorize_bytes(state, headers, peer, &target(address)).await?;
+        authorize_bytes(call, target(address)).await?;
         let catalog = state.registry().catalog();
         let version = version(&catalog, address)?;
         let platform = address.platform()?;
@@ -206,22 +171,19 @@ pub(crate) fn check_alive(expires: u64) -> Result<(), ApiError> {
 }
 
 /// The credential of a byte route without a capability: it must be there, and have `download`.
-pub(crate) async fn authorize_bytes(
-    state: &ApiState,
-    headers: &HeaderMap,
-    peer: std::net::IpAddr,
-    target: &Target,
-) -> Result<(), ApiError> {
-    if is_bare_link(state, headers) {
+pub(crate) async fn authorize_bytes(call: &Call<'_>, target: Target) -> Result<(), ApiError> {
+    if is_bare_link(call) {
         return Ok(());
     }
-    let caller = Caller::verify(state, headers, peer).await?;
-    caller.check(&[Action::Download], target).await
+    call.caller()
+        .await?
+        .check(&[Action::Download], target)
+        .await
 }
 
 /// A link of the original without a credential, where the operator lets those in.
-pub(crate) fn is_bare_link(state: &ApiState, headers: &HeaderMap) -> bool {
-    state.options().allow_unsigned && !headers.contains_key(header::AUTHORIZATION)
+pub(crate) fn is_bare_link(call: &Call<'_>) -> bool {
+    call.state.options().allow_unsigned && !call.headers.contains_key(header::AUTHORIZATION)
 }
 
 fn release_text(body: Bytes, content_type: &'static str) -> Response {

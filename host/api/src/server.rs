@@ -7,6 +7,7 @@ use crate::metric::{self, Held};
 use crate::routes::Peer;
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
@@ -31,12 +32,37 @@ use tower::ServiceExt as _;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// What answers the requests of a listener.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Answers one request of `peer`.
+    fn answer(
+        &self,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response> + Send;
+}
+
+impl Answer for Router {
+    async fn answer(&self, _: Peer, request: Request<Incoming>) -> Response {
+        let answered = self.clone().oneshot(request.map(Body::new)).await;
+        let mut response = answered.unwrap_or_else(|never: Infallible| match never {});
+        if matches!(
+            response.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        ) {
+            // The router says of every body how long it is, and these are none.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        response
+    }
+}
+
 /// One listener and how its connections are treated.
-pub struct Server {
+pub struct Server<A> {
     /// Bound already, so that a taken port is a start-up error.
     pub listener: TcpListener,
     /// What answers.
-    pub router: Router,
+    pub answers: A,
     /// TLS, when this listener speaks it.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Limits of the edge.
@@ -45,7 +71,7 @@ pub struct Server {
     pub grace: Duration,
 }
 
-impl Server {
+impl<A: Answer> Server<A> {
     /// Serves until `shutdown` resolves, then stops accepting and lets what is in flight end
     /// within the grace.
     ///
@@ -53,7 +79,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let Self {
             listener,
-            router,
+            answers,
             tls,
             limits,
             grace,
@@ -73,20 +99,20 @@ impl Server {
             let Some((stream, peer, permit)) = accepted else {
                 continue;
             };
-            let (router, builder, limits) =
-                (router.clone(), Arc::clone(&builder), Arc::clone(&limits));
+            let (answers, builder, limits) =
+                (answers.clone(), Arc::clone(&builder), Arc::clone(&limits));
             let (acceptor, watcher) = (acceptor.clone(), graceful.watcher());
             tokio::spawn(async move {
                 let _permit = permit;
                 match acceptor {
-                    None => serve(stream, peer, router, &builder, &limits, watcher).await,
+                    None => serve(stream, peer, answers, &builder, &limits, watcher).await,
                     Some(acceptor) => {
                         let shaking = Held::connection("handshake");
                         let accepted =
                             tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
                         drop(shaking);
                         if let Ok(Ok(stream)) = accepted {
-                            serve(stream, peer, router, &builder, &limits, watcher).await;
+                            serve(stream, peer, answers, &builder, &limits, watcher).await;
                         }
                     }
                 }
@@ -154,10 +180,10 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve<S>(
+async fn serve<S, A: Answer>(
     stream: S,
     peer: SocketAddr,
-    router: Router,
+    answers: A,
     builder: &auto::Builder<TokioExecutor>,
     limits: &Limits,
     watcher: hyper_util::server::graceful::Watcher,
@@ -165,7 +191,7 @@ async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let _open = Held::connection("open");
-    let in_flight = Arc::new(InFlight::default());
+    let in_flight = Arc::new(InFlight::new());
     let io = TokioIo::new(Clocked::new(stream, Arc::clone(&in_flight), limits));
     let peer = Peer(peer.ip().to_canonical());
     let pace = Pace {
@@ -174,28 +200,21 @@ async fn serve<S>(
             .unwrap_or(usize::MAX)
             .max(SMALLEST_PIECE),
     };
+    // The connection's own: a count that all connections share would travel between processors.
+    let answers = Arc::new(answers);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let is_h2 = request.version() == Version::HTTP_2;
         let guard = in_flight.enter(is_h2);
         let pace = is_h2.then_some(pace);
-        let router = router.clone();
+        let answers = Arc::clone(&answers);
         // Nothing here takes a body, so that none is worth the doubt where the next request begins.
         let is_last = !is_h2 && (in_flight.has_lone_feeds() || !request.body().is_end_stream());
         async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            let mut response = router
-                .oneshot(request)
-                .await
-                .unwrap_or_else(|never: Infallible| match never {});
-            let status = response.status();
-            let headers = response.headers_mut();
-            if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-                // The router says of every body how long it is, and these are none.
-                headers.remove(header::CONTENT_LENGTH);
-            }
+            let mut response = answers.answer(peer, request).await;
             if is_last {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let is_download = response.extensions().get::<IsDownload>().is_some();
             Ok::<_, Infallible>(response.map(|body| Guarded {

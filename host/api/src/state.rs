@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
 
 /// How module downloads are answered (contract.md 4).
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     options: StateOptions,
     downloads: Arc<Semaphore>,
-    metadata: Arc<Semaphore>,
+    metadata: Semaphore,
     metrics: Edge,
     draining: AtomicBool,
     damage: OnceLock<mpsc::Sender<Damage>>,
@@ -71,7 +71,7 @@ impl ApiState {
     #[must_use]
     pub fn new(options: StateOptions) -> Self {
         let downloads = Arc::new(Semaphore::new(options.limits.num_downloads));
-        let metadata = Arc::new(Semaphore::new(options.limits.num_metadata));
+        let metadata = Semaphore::new(options.limits.num_metadata);
         let draining = AtomicBool::new(false);
         let damage = OnceLock::new();
         Self(Arc::new(Inner {
@@ -144,13 +144,11 @@ impl ApiState {
     }
 
     /// A metadata permit, or 503 at once.
-    pub(crate) fn metadata_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        Arc::clone(&self.0.metadata)
-            .try_acquire_owned()
-            .map_err(|_| {
-                self.0.metrics.shed();
-                ApiError::unavailable("too many requests at this moment, try again", 1)
-            })
+    pub(crate) fn metadata_permit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.0.metadata.try_acquire().map_err(|_| {
+            self.0.metrics.shed();
+            ApiError::unavailable("too many requests at this moment, try again", 1)
+        })
     }
 
     /// A download permit, waited for because clients never retry an archive.

@@ -158,7 +158,7 @@ async fn run(
         Some(listener) => {
             let server = Server {
                 listener,
-                router: opendepot_api::routes::router(parts.api.clone()),
+                answers: opendepot_api::Public::new(parts.api.clone())?,
                 tls: tls
                     .as_ref()
                     .map(|certificate| certificate.server_config())
@@ -182,7 +182,7 @@ async fn run(
     let (admin_stop, admin_stopped) = watch::channel(false);
     let admin = Server {
         listener: admin_listener,
-        router: opendepot_api::admin::router(Arc::new(observer)),
+        answers: opendepot_api::admin::router(Arc::new(observer)),
         tls: None,
         limits: config.file.limits.http.clone(),
         grace: Duration::from_secs(1),

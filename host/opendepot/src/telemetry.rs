@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod family;
+mod json;
 mod lines;
 mod process;
 
@@ -35,13 +36,7 @@ pub(crate) fn install(level: &str, is_json: Option<bool>) -> anyhow::Result<Tele
     let targets: Targets = level.parse()?;
     let is_json = is_json.unwrap_or_else(|| !std::io::stderr().is_terminal());
     let layer = if is_json {
-        fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(lines.clone())
-            .boxed()
+        json::Json(lines.clone()).boxed()
     } else {
         fmt::layer()
             .compact()

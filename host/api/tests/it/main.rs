@@ -1,4 +1,4 @@
-//! The router in process, and the server on real sockets.
+//! The public edge in process, and the server on real sockets.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,7 +1,7 @@
 //! The server on a real socket, and a client that speaks raw bytes.
 
 use crate::support::World;
-use opendepot_api::server::Server;
+use opendepot_api::server::{Answer, Server};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,11 +21,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(world: &World, grace: Duration) -> Self {
-        Self::serve(world.router.clone(), world.limits.clone(), grace).await
+        Self::serve(world.public.clone(), world.limits.clone(), grace).await
     }
 
     pub(crate) async fn serve(
-        router: axum::Router,
+        answers: impl Answer,
         limits: opendepot_api::Limits,
         grace: Duration,
     ) -> Self {
@@ -33,7 +33,7 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let server = Server {
             listener,
-            router,
+            answers,
             tls: None,
             limits,
             grace,

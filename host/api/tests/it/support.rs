@@ -11,8 +11,8 @@ use opendepot_actors::registry::{
     CatalogSource, RegistryOptions, RenderContext, SigningKeyDocument, Snapshot,
 };
 use opendepot_actors::{Arbiters, RegistryHandle};
-use opendepot_api::routes::{self, Peer};
-use opendepot_api::{Access, AccessOptions, ApiState, Limits, ModuleOptions, StateOptions};
+use opendepot_api::routes::Peer;
+use opendepot_api::{Access, AccessOptions, ApiState, Limits, ModuleOptions, Public, StateOptions};
 use opendepot_domain::access::Base;
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
 use opendepot_domain::{Action, Capability, Decision, Purpose, Sha256, Subject, Target, Version};
@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tower::ServiceExt as _;
 
 /// Runs a test where actors can be started; all tests share one pool.
 pub(crate) fn run<F: Future>(test: impl FnOnce(Arc<Runtime>) -> F) -> F::Output {
@@ -149,7 +148,7 @@ impl Setup {
             filesystem_root: root.clone(),
         });
         let world = World {
-            router: routes::router(state.clone()),
+            public: Public::new(state.clone()).unwrap(),
             state,
             registry,
             storage,
@@ -170,7 +169,7 @@ impl Setup {
 
 /// A running registry.
 pub(crate) struct World {
-    pub(crate) router: axum::Router,
+    pub(crate) public: Public,
     pub(crate) state: ApiState,
     pub(crate) registry: RegistryHandle,
     pub(crate) storage: Arc<FakeStorage>,
@@ -253,11 +252,9 @@ impl World {
     }
 
     /// Sends one request as it is.
-    pub(crate) async fn send_exactly(&self, mut request: Request<axum::body::Body>) -> Answer {
-        request
-            .extensions_mut()
-            .insert(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        let answer = self.router.clone().oneshot(request).await.unwrap();
+    pub(crate) async fn send_exactly(&self, request: Request<axum::body::Body>) -> Answer {
+        let peer = Peer(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let answer = self.public.answer(peer, request).await;
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Answer {
