@@ -3,6 +3,7 @@
 use crate::error::ApiError;
 use crate::instrument::current_request_id;
 use crate::metric;
+use equivalent::Equivalent;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Version, header};
 use moka::sync::Cache;
@@ -35,7 +36,7 @@ pub struct AccessOptions {
 /// Everything about who may do what.
 pub struct Access {
     options: AccessOptions,
-    decisions: Cache<DecisionKey, Denial, ahash::RandomState>,
+    decisions: Cache<Arc<DecisionKey>, Denial, ahash::RandomState>,
     metrics: metric::Access,
 }
 
@@ -44,8 +45,26 @@ pub struct Access {
 struct DecisionKey {
     subject: Arc<Subject>,
     actions: &'static [Action],
-    target: Arc<Target>,
+    target: Target,
     generation: u64,
+}
+
+/// The same to look one up with, without copies.
+#[derive(Hash)]
+struct DecisionRef<'a> {
+    subject: &'a Subject,
+    actions: &'a [Action],
+    target: &'a Target,
+    generation: u64,
+}
+
+impl Equivalent<Arc<DecisionKey>> for DecisionRef<'_> {
+    fn equivalent(&self, key: &Arc<DecisionKey>) -> bool {
+        self.generation == key.generation
+            && self.actions == key.actions
+            && self.target == &key.target
+            && self.subject == &*key.subject
+    }
 }
 
 impl Access {
@@ -127,7 +146,7 @@ impl Access {
         &self,
         headers: &HeaderMap,
         peer: IpAddr,
-    ) -> Result<Subject, ApiError> {
+    ) -> Result<Arc<Subject>, ApiError> {
         let values = headers
             .get_all(header::AUTHORIZATION)
             .iter()
@@ -159,7 +178,7 @@ impl Access {
         &self,
         subject: &Arc<Subject>,
         actions: &'static [Action],
-        target: &Arc<Target>,
+        target: &Target,
     ) -> Result<(), ApiError> {
         let Some(denied) = self.denied(subject, actions, target).await else {
             return Ok(());
@@ -186,7 +205,7 @@ impl Access {
         &self,
         subject: &Arc<Subject>,
         actions: &'static [Action],
-        target: &Arc<Target>,
+        target: &Target,
     ) -> Denial {
         let policy = &self.options.policy;
         if policy.is_empty() {
@@ -194,11 +213,12 @@ impl Access {
             self.metrics.by_mode(denied.is_none());
             return Some(Arc::new((*actions.first()?, denied?)));
         }
-        let key = DecisionKey {
-            subject: Arc::clone(subject),
+        let generation = policy.generation();
+        let key = DecisionRef {
+            subject,
             actions,
-            target: Arc::clone(target),
-            generation: policy.generation(),
+            target,
+            generation,
         };
         if let Some(denied) = self.decisions.get(&key) {
             self.metrics.remembered.increment(1);
@@ -214,7 +234,13 @@ impl Access {
             }
         }
         self.metrics.by_policy(denied.is_none());
-        self.decisions.insert(key, denied.clone());
+        let key = DecisionKey {
+            subject: Arc::clone(subject),
+            actions,
+            target: target.clone(),
+            generation,
+        };
+        self.decisions.insert(Arc::new(key), denied.clone());
         denied
     }
 

@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::grammar::{Address, ArtifactQuery};
 use crate::modules::DOWNLOAD_BASE;
 use crate::providers::{
-    authorize_bytes, check_alive, invalid_link, is_bare_link, no_package, refused, target, version,
+    authorize_bytes, check_alive, invalid_link, is_bare_link, no_package, refused, version,
 };
 use crate::routes::Call;
 use crate::state::ApiState;
@@ -47,7 +47,7 @@ pub(crate) async fn module(call: &Call<'_>) -> Result<Response, ApiError> {
     } else {
         let gone = || catalog.gone(path).map(|gone| &gone.id);
         match published.map(|version| &version.id).or_else(gone) {
-            Some(id) => authorize_bytes(call, module_target(id)).await?,
+            Some(id) => authorize_bytes(call, &module_target(id)).await?,
             None => authorize_unknown(call).await?,
         }
     }
@@ -71,7 +71,7 @@ pub(crate) async fn module(call: &Call<'_>) -> Result<Response, ApiError> {
 pub(crate) async fn package(call: &Call<'_>, mut address: Address) -> Result<Response, ApiError> {
     let state = call.state;
     let query = ArtifactQuery::parse(call.uri.query())?;
-    address.platform = match (&query.os, &query.arch) {
+    address.target.platform = match (&query.os, &query.arch) {
         (Some(os), Some(arch)) => Some(Platform::new(os, arch)?),
         (None, None) => None,
         _ => return Err(ApiError::bad_request("`os` and `arch` go together")),
@@ -81,12 +81,12 @@ pub(crate) async fn package(call: &Call<'_>, mut address: Address) -> Result<Res
         let (expires, text) = query.capability()?;
         opened(state, &catalog, &mut address, expires, text)?
     } else {
-        authorize_bytes(call, target(&address)).await?;
+        authorize_bytes(call, &address.target).await?;
         let version = version(&catalog, &address)?;
-        if address.platform.is_none() {
-            address.platform = Some(only_platform(version)?);
+        if address.target.platform.is_none() {
+            address.target.platform = Some(only_platform(version)?);
             // A policy may think otherwise of this platform than of the version as such.
-            authorize_bytes(call, target(&address)).await?;
+            authorize_bytes(call, &address.target).await?;
         }
         let platform = address.platform()?;
         version
@@ -119,10 +119,10 @@ fn opened<'a>(
     text: &str,
 ) -> Result<&'a Package, ApiError> {
     let found = version(catalog, address).ok();
-    if address.platform.is_none() {
+    if address.target.platform.is_none() {
         // Which platforms there are is for holders of a grant to know.
         let only = found.and_then(|version| only_platform(version).ok());
-        address.platform = Some(only.ok_or_else(invalid_link)?);
+        address.target.platform = Some(only.ok_or_else(invalid_link)?);
     }
     let platform = address.platform()?;
     let verify = |id: &ArtifactId, release: &str, sha256: &Sha256| {
@@ -162,11 +162,11 @@ async fn authorize_unknown(call: &Call<'_>) -> Result<(), ApiError> {
 }
 
 fn catalog_gone_digest(catalog: &Catalog, address: &Address) -> Option<Sha256> {
-    let platform = address.platform.as_ref()?;
+    let platform = address.target.platform.as_ref()?;
     let key = opendepot_actors::registry::package_key(
-        address.namespace.as_str(),
-        address.name.as_str(),
-        address.version.as_ref()?,
+        address.target.namespace.as_str(),
+        address.target.name.as_str(),
+        address.target.version.as_ref()?,
         platform.os(),
         platform.arch(),
     );

@@ -2,30 +2,31 @@
 
 use crate::error::ApiError;
 use matchit::Params;
-use opendepot_domain::{Namespace, Platform, ResourceName, Version};
+use opendepot_domain::{ArtifactKind, Namespace, Platform, ResourceName, Target, Version};
 use percent_encoding::percent_decode_str;
 
-/// The `{namespace}/{name}` of an address, with whatever else its route carries.
+/// What a path names, with whatever else its route carries.
 #[derive(Debug)]
 pub(crate) struct Address {
-    pub(crate) namespace: Namespace,
-    pub(crate) name: ResourceName,
+    /// What access is asked for.
+    pub(crate) target: Target,
+    /// Modules have one, providers have none.
     pub(crate) system: Option<ResourceName>,
-    pub(crate) version: Option<Version>,
-    pub(crate) platform: Option<Platform>,
 }
 
 impl Address {
     /// The version of a route that has one.
     pub(crate) fn version(&self) -> Result<&Version, ApiError> {
-        self.version
+        self.target
+            .version
             .as_ref()
             .ok_or_else(|| ApiError::bad_request("the address has no version"))
     }
 
     /// The platform of a route that has one.
     pub(crate) fn platform(&self) -> Result<&Platform, ApiError> {
-        self.platform
+        self.target
+            .platform
             .as_ref()
             .ok_or_else(|| ApiError::bad_request("the address has no platform"))
     }
@@ -57,11 +58,17 @@ impl Address {
         };
         let missing = || ApiError::bad_request("the address is not complete");
         Ok(Self {
-            namespace: namespace.ok_or_else(missing)?,
-            name: name.ok_or_else(missing)?,
+            target: Target {
+                namespace: namespace.ok_or_else(missing)?,
+                kind: match system {
+                    Some(_) => ArtifactKind::Module,
+                    None => ArtifactKind::Provider,
+                },
+                name: name.ok_or_else(missing)?,
+                version,
+                platform,
+            },
             system,
-            version,
-            platform,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::state::ApiState;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use opendepot_actors::registry::{ModuleEntry, ModuleVersion};
-use opendepot_domain::{Action, ArtifactKind, Capability, Purpose, Target, capability};
+use opendepot_domain::{Action, Capability, Purpose, capability};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) async fn versions(call: &Call<'_>, address: Address) -> Result<Respon
     let _permit = call.state.metadata_permit()?;
     let caller = call.caller().await?;
     caller
-        .check(&[Action::ListVersions], target(&address, false))
+        .check(&[Action::ListVersions], &address.target)
         .await?;
     let catalog = call.state.registry().catalog();
     let entry = entry(&catalog, &address)?;
@@ -46,10 +46,7 @@ pub(crate) async fn download(call: &Call<'_>, address: Address) -> Result<Respon
     let _permit = state.metadata_permit()?;
     let caller = call.caller().await?;
     caller
-        .check(
-            &[Action::ReadPackage, Action::Download],
-            target(&address, true),
-        )
+        .check(&[Action::ReadPackage, Action::Download], &address.target)
         .await?;
     let catalog = state.registry().catalog();
     let version = Arc::clone(version(entry(&catalog, &address)?, &address)?);
@@ -141,25 +138,14 @@ fn understands_direct_form(headers: &HeaderMap) -> bool {
     matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) >= (1, 12))
 }
 
-pub(crate) fn target(address: &Address, with_version: bool) -> Target {
-    Target {
-        namespace: address.namespace.clone(),
-        kind: ArtifactKind::Module,
-        name: address.name.clone(),
-        version: if with_version {
-            address.version.clone()
-        } else {
-            None
-        },
-        platform: None,
-    }
-}
-
 fn entry<'a>(
     catalog: &'a opendepot_actors::registry::Catalog,
     address: &Address,
 ) -> Result<&'a Arc<ModuleEntry>, ApiError> {
-    let (namespace, name) = (address.namespace.as_str(), address.name.as_str());
+    let (namespace, name) = (
+        address.target.namespace.as_str(),
+        address.target.name.as_str(),
+    );
     let asked = address.system.as_ref().map(AsRef::as_ref);
     catalog
         .module(namespace, name)
@@ -178,7 +164,7 @@ fn version<'a>(
 ) -> Result<&'a Arc<ModuleVersion>, ApiError> {
     let version = address.version()?;
     entry.version(version).ok_or_else(|| {
-        let (namespace, name) = (&address.namespace, &address.name);
+        let (namespace, name) = (&address.target.namespace, &address.target.name);
         ApiError::not_found(format!(
             "module `{namespace}/{name}` has no published version `{version}`"
         ))

@@ -9,21 +9,21 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use opendepot_actors::registry::{Catalog, ProviderVersion, ServedRelease, package_key};
-use opendepot_domain::{Action, ArtifactKind, Capability, Platform, Purpose, Target};
+use opendepot_domain::{Action, Capability, Platform, Purpose, Target};
 use std::sync::Arc;
 
 pub(crate) async fn versions(call: &Call<'_>, address: Address) -> Result<Response, ApiError> {
     let _permit = call.state.metadata_permit()?;
     let caller = call.caller().await?;
-    let target = Target {
-        version: None,
-        platform: None,
-        ..target(&address)
-    };
-    caller.check(&[Action::ListVersions], target).await?;
+    caller
+        .check(&[Action::ListVersions], &address.target)
+        .await?;
     let catalog = call.state.registry().catalog();
     let entry = catalog
-        .provider(address.namespace.as_str(), address.name.as_str())
+        .provider(
+            address.target.namespace.as_str(),
+            address.target.name.as_str(),
+        )
         .ok_or_else(|| no_provider(&address))?;
     Ok(documents::json(call.headers, &entry.versions))
 }
@@ -32,7 +32,7 @@ pub(crate) async fn package(call: &Call<'_>, address: Address) -> Result<Respons
     let _permit = call.state.metadata_permit()?;
     let caller = call.caller().await?;
     caller
-        .check(&[Action::ReadPackage, Action::Download], target(&address))
+        .check(&[Action::ReadPackage, Action::Download], &address.target)
         .await?;
     let catalog = call.state.registry().catalog();
     let version = version(&catalog, &address)?;
@@ -83,7 +83,7 @@ async fn release_bytes(
         _ => release.sums.clone(),
     };
     if !query.has_capability() {
-        authorize_bytes(call, target(address)).await?;
+        authorize_bytes(call, &address.target).await?;
         let catalog = state.registry().catalog();
         let version = version(&catalog, address)?;
         let platform = address.platform()?;
@@ -135,7 +135,10 @@ pub(crate) fn refused(
     let (Ok(version), Ok(platform)) = (address.version(), address.platform()) else {
         return invalid_link();
     };
-    let (namespace, name) = (address.namespace.as_str(), address.name.as_str());
+    let (namespace, name) = (
+        address.target.namespace.as_str(),
+        address.target.name.as_str(),
+    );
     let key = package_key(namespace, name, version, platform.os(), platform.arch());
     match catalog.gone(&key) {
         Some(gone)
@@ -171,7 +174,7 @@ pub(crate) fn check_alive(expires: u64) -> Result<(), ApiError> {
 }
 
 /// The credential of a byte route without a capability: it must be there, and have `download`.
-pub(crate) async fn authorize_bytes(call: &Call<'_>, target: Target) -> Result<(), ApiError> {
+pub(crate) async fn authorize_bytes(call: &Call<'_>, target: &Target) -> Result<(), ApiError> {
     if is_bare_link(call) {
         return Ok(());
     }
@@ -202,23 +205,16 @@ fn release_text(body: Bytes, content_type: &'static str) -> Response {
     response
 }
 
-pub(crate) fn target(address: &Address) -> Target {
-    Target {
-        namespace: address.namespace.clone(),
-        kind: ArtifactKind::Provider,
-        name: address.name.clone(),
-        version: address.version.clone(),
-        platform: address.platform.clone(),
-    }
-}
-
 pub(crate) fn version<'a>(
     catalog: &'a Catalog,
     address: &Address,
 ) -> Result<&'a Arc<ProviderVersion>, ApiError> {
     let version = address.version()?;
     catalog
-        .provider(address.namespace.as_str(), address.name.as_str())
+        .provider(
+            address.target.namespace.as_str(),
+            address.target.name.as_str(),
+        )
         .ok_or_else(|| no_provider(address))?
         .version(version)
         .ok_or_else(|| no_version(address))
@@ -227,17 +223,18 @@ pub(crate) fn version<'a>(
 fn no_provider(address: &Address) -> ApiError {
     ApiError::not_found(format!(
         "there is no provider `{}/{}` in this registry",
-        address.namespace, address.name
+        address.target.namespace, address.target.name
     ))
 }
 
 fn no_version(address: &Address) -> ApiError {
     let version = address
+        .target
         .version
         .as_ref()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let (namespace, name) = (&address.namespace, &address.name);
+    let (namespace, name) = (&address.target.namespace, &address.target.name);
     ApiError::not_found(format!(
         "provider `{namespace}/{name}` has no published version `{version}`"
     ))
@@ -248,7 +245,11 @@ pub(crate) fn no_package(
     version: &ProviderVersion,
     platform: &Platform,
 ) -> ApiError {
-    let (namespace, name, version) = (&address.namespace, &address.name, &version.version);
+    let (namespace, name, version) = (
+        &address.target.namespace,
+        &address.target.name,
+        &version.version,
+    );
     ApiError::not_found(format!(
         "provider `{namespace}/{name}` `{version}` has no package for `{platform}`"
     ))

@@ -188,7 +188,7 @@ impl Call<'_> {
         let subject = access.subject(self.headers, self.peer).await?;
         Ok(Caller {
             state: self.state,
-            subject: Arc::new(subject),
+            subject,
         })
     }
 }
@@ -203,11 +203,11 @@ impl Caller<'_> {
     pub(crate) async fn check(
         &self,
         actions: &'static [Action],
-        target: Target,
+        target: &Target,
     ) -> Result<(), ApiError> {
         self.state
             .access()
-            .check(&self.subject, actions, &Arc::new(target))
+            .check(&self.subject, actions, target)
             .await
     }
 }

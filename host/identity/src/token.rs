@@ -2,10 +2,11 @@
 
 use crate::error::Error;
 use crate::{MAX_GROUP_BYTES, MAX_GROUPS, MAX_NAME_BYTES, MAX_TOKENS, RESERVED_GROUP_PREFIX};
+use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use opendepot_domain::Sha256;
+use opendepot_domain::{Authentication, Sha256, Subject};
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -51,12 +52,39 @@ pub struct TokenInfo {
 }
 
 /// Whom a token stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct TokenSubject {
     /// The token's name.
     pub name: String,
     /// Its groups.
     pub groups: Vec<String>,
+    /// The caller that it last stood for: a client asks often, from one address.
+    last: ArcSwapOption<Subject>,
+}
+
+impl TokenSubject {
+    const fn new(name: String, groups: Vec<String>) -> Self {
+        let last = ArcSwapOption::const_empty();
+        Self { name, groups, last }
+    }
+
+    /// The caller with this token at `client_address`.
+    pub(crate) fn caller(&self, client_address: &str) -> Arc<Subject> {
+        let last = self.last.load_full();
+        if let Some(subject) = last.filter(|last| last.client_address == client_address) {
+            return subject;
+        }
+        let subject = Arc::new(Subject {
+            authentication: Authentication::TokenFile,
+            issuer: String::new(),
+            name: self.name.clone(),
+            groups: self.groups.clone(),
+            claims: "{}".to_owned(),
+            client_address: client_address.to_owned(),
+        });
+        self.last.store(Some(Arc::clone(&subject)));
+        subject
+    }
 }
 
 impl Document {
@@ -223,10 +251,7 @@ impl Tokens {
             let entry = Entry {
                 digest: token.sha256,
                 expires_at: token.expires_at.map(Timestamp::as_second),
-                subject: Arc::new(TokenSubject {
-                    name: token.name,
-                    groups: token.groups,
-                }),
+                subject: Arc::new(TokenSubject::new(token.name, token.groups)),
             };
             by_digest
                 .entry(bucket(&token.sha256))

@@ -49,11 +49,8 @@ impl TokenFile {
 
     /// Whom `token` stands for at `now`, Unix seconds; `None` for an unknown or expired one.
     #[must_use]
-    pub fn authenticate(&self, token: &str, now: u64) -> Option<TokenSubject> {
-        self.tokens
-            .load()
-            .find(token, now)
-            .map(|subject| TokenSubject::clone(&subject))
+    pub fn authenticate(&self, token: &str, now: u64) -> Option<Arc<TokenSubject>> {
+        self.tokens.load().find(token, now)
     }
 
     /// How many tokens are in force, expired ones included.

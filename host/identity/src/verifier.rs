@@ -47,9 +47,9 @@ impl Verifier {
         &self,
         authorization: impl IntoIterator<Item = &'a [u8]>,
         client_address: &str,
-    ) -> Result<Subject, Error> {
+    ) -> Result<Arc<Subject>, Error> {
         match self {
-            Self::Anonymous => Ok(Subject::anonymous(client_address.to_owned())),
+            Self::Anonymous => Ok(Arc::new(Subject::anonymous(client_address.to_owned()))),
             Self::TokenFile(file) => {
                 let token = bearer(authorization)?.ok_or(Error::Unauthenticated {
                     reason: Refusal::Missing,
@@ -59,14 +59,7 @@ impl Verifier {
                     .ok_or(Error::Unauthenticated {
                         reason: Refusal::Unknown,
                     })?;
-                Ok(Subject {
-                    authentication: Authentication::TokenFile,
-                    issuer: String::new(),
-                    name: found.name,
-                    groups: found.groups,
-                    claims: "{}".to_owned(),
-                    client_address: client_address.to_owned(),
-                })
+                Ok(found.caller(client_address))
             }
         }
     }
@@ -95,7 +88,7 @@ mod tests {
                 .subject(values, "10.0.0.1")
                 .await
                 .unwrap();
-            assert_eq!(subject, Subject::anonymous("10.0.0.1".to_owned()));
+            assert_eq!(*subject, Subject::anonymous("10.0.0.1".to_owned()));
         }
         assert_eq!(Verifier::Anonymous.base(), Base::Allow);
     }
@@ -118,6 +111,14 @@ mod tests {
             ("ci", &groups[..])
         );
         assert_eq!(subject.client_address, "10.0.0.1");
+        for address in ["10.0.0.2", "10.0.0.1"] {
+            let elsewhere = verifier
+                .subject(Some(header.as_bytes()), address)
+                .await
+                .unwrap();
+            assert_eq!(elsewhere.client_address, address);
+            assert_eq!(elsewhere.groups, groups);
+        }
         assert_eq!(verifier.base(), Base::Deny);
 
         let twice = vec![header.as_bytes(), header.as_bytes()];
