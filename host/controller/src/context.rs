@@ -8,6 +8,7 @@ use crate::throttle::Throttle;
 use kube::Client;
 use opendepot_actors::{ReconcilerHandle, ScannerHandle};
 use opendepot_crds::StorageConfig;
+use opendepot_domain::seam::BindingPolicies;
 use opendepot_identity::ArtifactKeys;
 use opendepot_signing::Signer;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub struct ContextOptions {
     pub reconciler: ReconcilerHandle,
     /// The scan slot.
     pub scanner: ScannerHandle,
+    /// Who is given GroupBindings.
+    pub policies: Arc<dyn BindingPolicies>,
     /// Seals statuses.
     pub artifact_keys: Arc<ArtifactKeys>,
     /// Signs releases; the reason when no key is usable.

@@ -1,5 +1,5 @@
-//! The reconcilers of Module, Provider and Version, what says that nobody acts on a Depot or a
-//! GroupBinding yet, and the feed of the registry.
+//! The reconcilers of Module, Provider and Version, what gives the auth plugins the GroupBindings,
+//! what says that nobody acts on a Depot yet, and the feed of the registry.
 //!
 //! What bounds it: a controller never overlaps one object; heavy work takes the reconciler
 //! actor's permits; a failing object backs off alone, with jitter, to five minutes at most; a
@@ -10,6 +10,7 @@
 
 mod alone;
 mod backoff;
+pub mod bindings;
 mod census;
 mod claims;
 mod context;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::feed::Owner;
 use crate::metric::{Meter, is_no_failure};
 use crate::watched::Watched;
-use crate::{module, provider, unbuilt, version};
+use crate::{bindings, module, provider, unbuilt, version};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,7 +14,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt as _};
-use opendepot_crds::{Depot, GroupBinding, Module, Provider, Version};
+use opendepot_crds::{Depot, Module, Provider, Version};
 use opendepot_domain::ArtifactKind;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -88,14 +88,9 @@ pub async fn run(context: Arc<Context>, which: Controllers, shutdown: watch::Rec
             Arc::clone(&context),
             shutdown.clone(),
         ));
-        running.push(drive(
-            controller::<GroupBinding>(&client, namespace),
-            "groupbinding",
-            unbuilt::group_binding,
-            Arc::clone(&context),
-            shutdown,
-        ));
     }
+    // Whatever runs here: this process has the auth plugins.
+    running.push(Box::pin(bindings::run(Arc::clone(&context), shutdown)));
     futures::future::join_all(running).await;
 }
 

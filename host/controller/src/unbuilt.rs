@@ -8,17 +8,11 @@ use crate::status;
 use crate::version::condition_time;
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
-use opendepot_crds::{
-    Condition, ConditionType, Depot, GroupBinding, MANAGER_DEPOT, MANAGER_GROUP_BINDING, Reason,
-    conditions,
-};
+use opendepot_crds::{Condition, ConditionType, Depot, MANAGER_DEPOT, Reason, conditions};
 use std::sync::Arc;
 
 const DEPOT: &str = "this version looks for nothing upstream: the Depot is kept and nobody acts on it; \
                      list versions in Modules and Providers";
-const GROUP_BINDING: &str = "this version reads no GroupBindings: the object is kept, it grants nothing and refuses nobody; \
-                             access is what the auth plugins decide";
-
 /// Says that nobody acts on a Depot.
 pub(crate) async fn depot(depot: Arc<Depot>, context: Arc<Context>) -> Result<Action, Error> {
     let api: Api<Depot> = context.api(&depot.namespace().unwrap_or_default());
@@ -37,33 +31,6 @@ pub(crate) async fn depot(depot: Arc<Depot>, context: Arc<Context>) -> Result<Ac
         .is_some()
     {
         warn(&context, "depot", depot.as_ref(), DEPOT).await;
-    }
-    Ok(Action::await_change())
-}
-
-/// Says that nobody reads a GroupBinding.
-pub(crate) async fn group_binding(
-    binding: Arc<GroupBinding>,
-    context: Arc<Context>,
-) -> Result<Action, Error> {
-    let api: Api<GroupBinding> = context.api(&binding.namespace().unwrap_or_default());
-    let mut after = binding.status.clone().unwrap_or_default();
-    let generation = binding.meta().generation;
-    let types = [ConditionType::Accepted, ConditionType::Ready];
-    say(&mut after.conditions, &types, GROUP_BINDING, generation);
-    after.observed_generation = generation;
-    let before = binding.status.as_ref();
-    if status::patch(
-        &api,
-        binding.as_ref(),
-        before,
-        &after,
-        MANAGER_GROUP_BINDING,
-    )
-    .await?
-    .is_some()
-    {
-        warn(&context, "group binding", binding.as_ref(), GROUP_BINDING).await;
     }
     Ok(Action::await_change())
 }

@@ -232,6 +232,8 @@ closed! {
         RefreshFailed,
         /// The API server refused a write.
         WriteRefused,
+        /// It is well-formed and has no effect where it is, or with these plugins.
+        NotInForce,
         /// Nobody acts on this kind in this version of the program.
         NotBuilt,
         /// Our own fault.

@@ -1,4 +1,4 @@
-//! The three seams that need a fake in tests: `plugin` implements them over wasm, tests by hand.
+//! The seams that need a fake in tests: `plugin` implements them over wasm, tests by hand.
 
 use crate::access::{Action, Decision, Subject, Target};
 use crate::artifact::{Artifact, ArtifactRecord};
@@ -68,6 +68,42 @@ pub trait AccessPolicy: Send + Sync {
         targets: &'a [Target],
         now: u64,
     ) -> BoxFuture<'a, Vec<Decision>>;
+}
+
+/// A GroupBinding as policies see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The object's name.
+    pub name: String,
+    /// The expression over the caller, as written.
+    pub expression: String,
+    /// Globs of modules that it opens.
+    pub modules: Vec<String>,
+    /// Globs of providers that it opens.
+    pub providers: Vec<String>,
+    /// Globs of namespaces that it opens; none for all of them.
+    pub namespaces: Vec<String>,
+}
+
+/// A binding that a policy cannot use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingProblem {
+    /// The policy.
+    pub plugin: PluginId,
+    /// The binding; empty when the policy as a whole failed to prepare.
+    pub binding: String,
+    /// The policy's text, escaped and cut.
+    pub message: String,
+}
+
+/// Who is given GroupBindings: the chain of auth plugins.
+pub trait BindingPolicies: Send + Sync {
+    /// The plugins of the chain, in its order.
+    fn names(&self) -> Vec<PluginId>;
+
+    /// Gives every plugin these bindings instead of those that it had. One that cannot prepare
+    /// with them denies everything until it can: its old state could allow what was revoked.
+    fn set_bindings<'a>(&'a self, bindings: &'a [Binding]) -> BoxFuture<'a, Vec<BindingProblem>>;
 }
 
 /// What a scan report means: the chain of scan plugins.

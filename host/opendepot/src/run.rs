@@ -353,6 +353,7 @@ impl Parts {
                 client: kube::Client::new(Observed::new(embedded.service()), "default"),
                 reconciler: reconciler.clone(),
                 scanner: scanner.clone(),
+                policies: Arc::new(plugins.clone()),
                 artifact_keys: keys,
                 signer: signing.signer,
                 default_storage: config.default_storage.clone(),

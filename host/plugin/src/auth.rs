@@ -8,7 +8,7 @@ use crate::text;
 use crate::v0_1::auth::AuthPluginPre;
 use crate::v0_1::auth::opendepot::auth::types as wit;
 use crate::v0_1::host::types::{ArtifactKind as WitKind, Problem};
-use opendepot_domain::seam::{AccessPolicy, BoxFuture};
+use opendepot_domain::seam::{AccessPolicy, Binding, BindingPolicies, BindingProblem, BoxFuture};
 use opendepot_domain::{Action, ArtifactKind, Authentication, Decision, PluginId, Subject, Target};
 use std::sync::Arc;
 
@@ -21,32 +21,6 @@ pub(crate) struct AuthGuest {
     pub(crate) pre: AuthPluginPre<CallState>,
     /// What `prepare` made of settings and bindings, opaque; or why it made nothing.
     pub(crate) state: Result<Arc<[u8]>, String>,
-}
-
-/// A GroupBinding as policies see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// The object's name.
-    pub name: String,
-    /// The expression over the caller.
-    pub expression: String,
-    /// Modules that it opens.
-    pub modules: Vec<String>,
-    /// Providers that it opens.
-    pub providers: Vec<String>,
-    /// Namespaces that it opens.
-    pub namespaces: Vec<String>,
-}
-
-/// A binding that a policy cannot use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindingProblem {
-    /// The policy.
-    pub plugin: PluginId,
-    /// The binding; empty when the policy as a whole failed to prepare.
-    pub binding: String,
-    /// The policy's text, escaped and cut.
-    pub message: String,
 }
 
 impl Caller {
@@ -189,6 +163,17 @@ impl Caller {
             .await?;
         let decisions = answer.map_err(|error| Fault::Malformed(error_text(&error)))?;
         Ok(decisions)
+    }
+}
+
+impl BindingPolicies for PluginHost {
+    fn names(&self) -> Vec<PluginId> {
+        let loaded = self.inner.loaded.load();
+        loaded.auth.iter().map(|link| link.id.clone()).collect()
+    }
+
+    fn set_bindings<'a>(&'a self, bindings: &'a [Binding]) -> BoxFuture<'a, Vec<BindingProblem>> {
+        Box::pin(self.rebind(bindings))
     }
 }
 

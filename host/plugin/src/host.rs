@@ -1,6 +1,5 @@
 //! The plugin host: what the rest of the program holds.
 
-use crate::auth::{Binding, BindingProblem};
 use crate::call::{Caller, HostFunctions, SlowLane};
 use crate::config::{CredentialConfig, HostConfig};
 use crate::egress::{self, HeaderText, HttpSender};
@@ -13,6 +12,7 @@ use crate::plan;
 use arc_swap::ArcSwap;
 use opendepot_domain::PluginId;
 use opendepot_domain::placement::SignedRequest;
+use opendepot_domain::seam::{Binding, BindingProblem};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -133,10 +133,8 @@ impl PluginHost {
         self.inner.ticker.age()
     }
 
-    /// Prepares every auth plugin with these bindings and swaps the result in. A plugin that
-    /// fails to prepare denies everything until a later call succeeds: its old state could allow
-    /// what was revoked.
-    pub async fn set_bindings(&self, bindings: &[Binding]) -> Vec<BindingProblem> {
+    /// Prepares every auth plugin with these bindings and swaps the result in.
+    pub(crate) async fn rebind(&self, bindings: &[Binding]) -> Vec<BindingProblem> {
         let _guard = self.inner.update.lock().await;
         let old = self.inner.loaded.load_full();
         let mut problems = Vec::new();

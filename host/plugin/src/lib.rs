@@ -45,7 +45,6 @@ mod text;
 mod v0_1;
 mod world;
 
-pub use auth::{Binding, BindingProblem};
 pub use breaker::BreakerState;
 pub use config::{
     CredentialConfig, CredentialKind, GrantsConfig, HostConfig, PluginEntry, PluginPolicy,
@@ -57,6 +56,7 @@ pub use host::{Credential, PluginHost, StoreAccess};
 pub use info::{PluginInfo, PluginState};
 pub use limits::Limits;
 pub use manifest::Needs;
+pub use opendepot_domain::seam::{Binding, BindingPolicies, BindingProblem};
 pub use pattern::PatternError;
 pub use plan::PlanError;
 pub use secret::SecretError;

@@ -9,6 +9,7 @@
 )]
 
 mod artifacts;
+mod bindings;
 mod capabilities;
 mod discovery;
 mod hostile;

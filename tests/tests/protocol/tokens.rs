@@ -27,7 +27,7 @@ plugins:
 "#;
 
 /// Runs `opendepot token …` on the setup's token file and returns what it printed.
-fn token(setup: &Setup, arguments: &[&str]) -> String {
+pub(crate) fn token(setup: &Setup, arguments: &[&str]) -> String {
     let output = Command::new(binary())
         .arg("token")
         .args(arguments)
@@ -81,11 +81,11 @@ pub(crate) async fn with_tokens() -> (Registry, [String; 3]) {
     (registry, [reader, lister, nobody])
 }
 
-fn list(module: &str) -> String {
+pub(crate) fn list(module: &str) -> String {
     format!("{MODULES}/team/{module}/local/versions")
 }
 
-async fn send(registry: &Registry, path: &str, token: &str) -> reqwest::Response {
+pub(crate) async fn send(registry: &Registry, path: &str, token: &str) -> reqwest::Response {
     registry.get(path).bearer_auth(token).send().await.unwrap()
 }
 

@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use opendepot_actors::reconciler::{ReconcilerOptions, SourceOptions, Sources, Workshop};
 use opendepot_actors::{Arbiters, ReconcilerHandle, ScannerHandle};
 use opendepot_apiserver::{Embedded, Options};
-use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions};
+use opendepot_domain::PluginId;
+use opendepot_domain::seam::{
+    Binding, BindingPolicies, BindingProblem, BoxFuture, SeamError, StorageDecisions,
+};
 use opendepot_domain::{Artifact, ArtifactRecord, Operation, Placement, Transfer};
 use opendepot_identity::ArtifactKeys;
 use opendepot_transfer::{EgressConfig, FetchLimits, Fetcher, Stores, StoresConfig};
@@ -14,6 +17,16 @@ use std::sync::Arc;
 
 /// Resolving asks no storage plugin.
 struct Nothing;
+
+impl BindingPolicies for Nothing {
+    fn names(&self) -> Vec<PluginId> {
+        Vec::new()
+    }
+
+    fn set_bindings<'a>(&'a self, _: &'a [Binding]) -> BoxFuture<'a, Vec<BindingProblem>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+}
 
 impl StorageDecisions for Nothing {
     fn validate<'a>(
@@ -77,6 +90,7 @@ fn with_context<T>(edit: impl FnOnce(&mut ContextOptions), test: impl FnOnce(&Co
             client: embedded.client("team"),
             reconciler: ReconcilerHandle::start(arbiters.reconciler(), jobs),
             scanner: ScannerHandle::start(arbiters.scanner()),
+            policies: Arc::new(Nothing),
             artifact_keys: Arc::clone(&keys),
             signer: Err("none".to_owned()),
             default_storage: None,

@@ -9,6 +9,7 @@
     reason = "a test fails loudly, in its helpers as well"
 )]
 
+mod bindings;
 mod drift;
 mod faults;
 mod honest;

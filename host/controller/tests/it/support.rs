@@ -1,5 +1,6 @@
 //! A control plane, the controllers and a registry in this process.
 
+use crate::bindings::Policies;
 use futures::StreamExt as _;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::runtime::wait::{await_condition, conditions};
@@ -14,7 +15,7 @@ use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_crds::{
     ConditionType, Depot, GroupBinding, Module, Provider, Version, conditions::find,
 };
-use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions};
+use opendepot_domain::seam::{BindingPolicies, BoxFuture, SeamError, StorageDecisions};
 use opendepot_domain::{
     Artifact, ArtifactRecord, Operation, Placement, PluginId, Sha256, Transfer,
 };
@@ -112,6 +113,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) registry: RegistryHandle,
     pub(crate) storage: Arc<Storage>,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) context: Arc<Context>,
     pub(crate) signer: Arc<Signer>,
     folder: TempDir,
@@ -163,6 +165,7 @@ impl World {
             Signer::generate_ed25519("Test <test@example.org>", 1_700_000_000).unwrap();
         let signer = Arc::new(signer);
         let storage = Arc::new(Storage::default());
+        let policies = Arc::new(Policies::default());
         let arbiters = Arbiters::start(pool);
         let client = embedded.client(NAMESPACE);
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -172,6 +175,7 @@ impl World {
             client: &client,
             keys: &keys,
             storage: &storage,
+            policies: &policies,
         };
         let signing = if can_sign {
             Ok(Arc::clone(&signer))
@@ -184,6 +188,7 @@ impl World {
             client,
             registry,
             storage,
+            policies,
             context,
             signer,
             folder,
@@ -217,6 +222,7 @@ impl World {
             client: &self.client,
             keys: &self.keys,
             storage: &self.storage,
+            policies: &self.policies,
         };
         let (registry, context, tasks) =
             parts.start(&self.arbiters, Ok(Arc::clone(&self.signer)), stopped);
@@ -556,6 +562,7 @@ struct Parts<'a> {
     client: &'a Client,
     keys: &'a Arc<ArtifactKeys>,
     storage: &'a Arc<Storage>,
+    policies: &'a Arc<Policies>,
 }
 
 impl Parts<'_> {
@@ -613,6 +620,7 @@ impl Parts<'_> {
                 client: self.client.clone(),
                 reconciler: ReconcilerHandle::start(arbiters.reconciler(), options),
                 scanner: ScannerHandle::start(arbiters.scanner()),
+                policies: Arc::clone(self.policies) as Arc<dyn BindingPolicies>,
                 artifact_keys: Arc::clone(self.keys),
                 signer,
                 default_storage: None,

@@ -1,7 +1,7 @@
 //! Kinds that nobody acts on yet say so, once.
 
 use crate::support::{World, run};
-use opendepot_crds::{Condition, ConditionType, Depot, GroupBinding, conditions::find};
+use opendepot_crds::{Condition, ConditionType, Depot, conditions::find};
 use serde_json::json;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn condition(list: &[Condition], type_: ConditionType) -> (&str, &str, Option<i6
 }
 
 #[test]
-fn depots_and_group_bindings_say_that_nobody_acts_on_them() {
+fn depots_say_that_nobody_acts_on_them() {
     run(async |pool| {
         let mut world = World::start(&pool).await;
         world
@@ -26,14 +26,6 @@ fn depots_and_group_bindings_say_that_nobody_acts_on_them() {
                 "kind": "Depot",
                 "metadata": { "name": "all" },
                 "spec": { "moduleConfigs": [{ "name": "network", "versionConstraints": ">= 1.0.0" }] },
-            }))
-            .await;
-        world
-            .create::<GroupBinding>(json!({
-                "apiVersion": "opendepot.defdev.io/v1alpha1",
-                "kind": "GroupBinding",
-                "metadata": { "name": "platform" },
-                "spec": { "expression": "\"platform\" in groups", "moduleResources": ["*"] },
             }))
             .await;
         let depot = world
@@ -52,15 +44,6 @@ fn depots_and_group_bindings_say_that_nobody_acts_on_them() {
             condition(list, ConditionType::Stalled),
             ("True", "NotBuilt", Some(1))
         );
-        let binding = world
-            .until("platform", "its condition", |binding: &GroupBinding| {
-                binding.status.is_some()
-            })
-            .await;
-        let list = binding.status.unwrap().conditions;
-        for type_ in [ConditionType::Accepted, ConditionType::Ready] {
-            assert_eq!(condition(&list, type_), ("False", "NotBuilt", Some(1)));
-        }
         // Once, also for controllers that start anew.
         let revision = world.settled(QUIET).await;
         world.restart(&pool, None).await;

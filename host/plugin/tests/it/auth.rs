@@ -4,7 +4,7 @@ use crate::guests::{self, ABSTAIN, ALLOW, DENY, auth};
 use crate::support::{Site, failure, subject, targets};
 use opendepot_domain::seam::AccessPolicy as _;
 use opendepot_domain::{Action, Decision};
-use opendepot_plugin::{Binding, PluginHost};
+use opendepot_plugin::{Binding, BindingPolicies as _, PluginHost};
 
 async fn ask(host: &PluginHost, count: usize) -> Vec<Decision> {
     host.authorize(&subject(), Action::Download, &targets(count), 1_000)

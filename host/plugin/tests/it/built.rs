@@ -5,7 +5,7 @@ use crate::support::{Site, artifact, entry, failure, id, record, subject, target
 use opendepot_domain::scan::Verdict;
 use opendepot_domain::seam::{AccessPolicy as _, StorageDecisions as _};
 use opendepot_domain::{Action, Decision, Operation, Transfer};
-use opendepot_plugin::{Binding, PluginHost, Source};
+use opendepot_plugin::{Binding, BindingPolicies as _, PluginHost, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
