@@ -15,6 +15,7 @@ use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, Resource as _, ResourceExt as _};
 use opendepot_crds::{ConditionType, GroupBinding, MANAGER_GROUP_BINDING, Reason, conditions};
 use opendepot_domain::seam::{Binding, BindingProblem};
+use std::borrow::Borrow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,11 +88,7 @@ pub(crate) async fn run(context: Arc<Context>, mut shutdown: watch::Receiver<boo
 impl InForce {
     /// Gives the plugins what is there now, when it is not what they have.
     async fn give(&mut self, context: &Context, objects: &[Arc<GroupBinding>]) {
-        let bindings: Vec<Binding> = objects
-            .iter()
-            .filter(|object| counts(object) && !opens_nothing(object))
-            .map(|object| binding(object))
-            .collect();
+        let bindings = in_force(objects);
         if self.bindings.as_ref() == Some(&bindings) {
             return;
         }
@@ -158,6 +155,16 @@ impl InForce {
             names.join(", ")
         ))
     }
+}
+
+/// What the plugins are given of these objects, which are in the order of their names.
+pub fn in_force<T: Borrow<GroupBinding>>(objects: &[T]) -> Vec<Binding> {
+    objects
+        .iter()
+        .map(Borrow::borrow)
+        .filter(|object| counts(object) && !opens_nothing(object))
+        .map(binding)
+        .collect()
 }
 
 fn is_in_place(object: &GroupBinding) -> bool {

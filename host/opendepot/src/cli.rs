@@ -1,6 +1,8 @@
 //! The command line. Names are contract.md section 2's.
 
 use clap::{Args, Parser, Subcommand};
+use opendepot_domain::{Action, Target};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// A private registry for OpenTofu and Terraform modules and providers.
@@ -32,6 +34,9 @@ pub(crate) enum Command {
     /// Manage the token file.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask the auth plugins.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// List every resource with its state, and what of the manifests folder cannot be applied.
     ///
     /// Exit code 0 when everything is ready, 1 when something is not. Versions that a Module or
@@ -146,6 +151,43 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         file: TokenFileArgs,
     },
+}
+
+/// `opendepot policy …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Show what each auth plugin answers to one question, and what the answers come to.
+    ///
+    /// Loads the plugins as `serve` with the same flags would, with the GroupBindings of the data
+    /// directory, and asks. Nothing is fetched or changed. Exit code 0 when it is allowed, 1 when
+    /// it is denied. A running registry may hold an older answer for five seconds.
+    Explain(Box<ExplainArgs>),
+}
+
+/// Flags of `policy explain`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainArgs {
+    /// The caller's name: a token's. Where callers need no credential, leave it out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subject: Option<String>,
+    /// A group of the caller; repeatable [default: the groups of the token named].
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<String>,
+    /// What is asked for: list-versions, read-package, download, browse, publish, administer.
+    #[arg(long, value_name = "ACTION", value_parser = crate::policy::parse_action)]
+    pub(crate) action: Action,
+    /// Of what: KIND/NAMESPACE/NAME[@VERSION[/OS_ARCH]], such as `module/demo/hello@1.0.0`.
+    #[arg(long, value_name = "TARGET", value_parser = crate::policy::parse_target)]
+    pub(crate) target: Target,
+    /// Where the caller is.
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) client_address: IpAddr,
+    /// When, as in `2026-12-24T18:00:00Z` [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<jiff::Timestamp>,
+    /// The flags that the registry runs with.
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
 }
 
 /// Where the token file is.

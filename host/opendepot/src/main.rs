@@ -10,6 +10,7 @@ mod heartbeat;
 mod limits;
 mod memory;
 mod paths;
+mod policy;
 mod progress;
 mod resources;
 mod run;
@@ -18,7 +19,7 @@ mod tokens;
 mod verify;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use cli::{Cli, Command};
+use cli::{Cli, Command, PolicyCommand};
 use std::process::ExitCode;
 
 /// Wrong flags or configuration.
@@ -62,6 +63,13 @@ fn main() -> ExitCode {
             Ok(settled) => outcome(verify::run(settled.config, args.repair)),
             Err(problems) => usage(&problems),
         },
+        Command::Policy(PolicyCommand::Explain(args)) => {
+            let own = sub.and_then(|policy| policy.subcommand());
+            match config::load(&args.serve, own.map(|(_, matches)| matches), refused) {
+                Ok(settled) => outcome(policy::explain(&settled.config, &args)),
+                Err(problems) => usage(&problems),
+            }
+        }
         Command::Crds => outcome(
             opendepot_crds::to_yaml()
                 .map_err(Into::into)

@@ -29,7 +29,7 @@ fn kinds() -> [ApiResource; 5] {
 }
 
 /// The control plane of the running process, or its store where none runs.
-async fn client(data_dir: &Path) -> anyhow::Result<kube::Client> {
+pub(crate) async fn client(data_dir: &Path) -> anyhow::Result<kube::Client> {
     if !data_dir.is_dir() {
         bail!(
             "there is no data directory `{}`; name the registry's with --data-dir",

@@ -220,29 +220,7 @@ impl PluginHost {
         let mut combined = vec![Decision::Abstain; targets.len()];
         let wit_targets: Arc<Vec<wit::Target>> = Arc::new(targets.iter().map(Into::into).collect());
         for link in chain {
-            let outcome = match &link.guest {
-                Ok(guest) => {
-                    let claims = guest.identity.grants.filter_claims(&subject.claims);
-                    let subject = wit_subject(subject, claims);
-                    let asked = self
-                        .inner
-                        .caller
-                        .ask(guest, subject, action, &wit_targets, now);
-                    asked.await.map_err(|fault| {
-                        // Said once, when the breaker opened.
-                        if !matches!(fault, Fault::Open(_)) {
-                            tracing::warn!(
-                                plugin.name = link.id.as_str(),
-                                plugin.digest = guest.identity.digest.as_str(),
-                                "auth plugin `{}` denies because it failed: {fault}",
-                                link.id
-                            );
-                        }
-                        fault.to_string()
-                    })
-                }
-                Err(reason) => Err(reason.clone()),
-            };
+            let outcome = self.answers(link, subject, action, &wit_targets, now).await;
             match outcome {
                 Ok(decisions) => {
                     for (so_far, decision) in combined.iter_mut().zip(decisions) {
@@ -261,6 +239,74 @@ impl PluginHost {
             }
         }
         combined
+    }
+}
+
+/// One policy's own answer to one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The policy.
+    pub plugin: PluginId,
+    /// Its component's digest; absent when it is not loaded.
+    pub digest: Option<String>,
+    /// What it says; a policy that fails denies.
+    pub decision: Decision,
+}
+
+impl PluginHost {
+    /// What each policy of the chain says by itself, in the chain's order.
+    pub async fn explain(
+        &self,
+        subject: &Subject,
+        action: Action,
+        target: &Target,
+        now: u64,
+    ) -> Vec<Explained> {
+        let loaded = self.inner.loaded.load_full();
+        let mut explained = Vec::with_capacity(loaded.auth.len());
+        for link in &loaded.auth {
+            let one = std::slice::from_ref(link);
+            let targets = std::slice::from_ref(target);
+            let mut decisions = self.chain(one, subject, action, targets, now).await;
+            explained.push(Explained {
+                plugin: link.id.clone(),
+                digest: link
+                    .guest
+                    .as_ref()
+                    .ok()
+                    .map(|guest| guest.identity.digest.clone()),
+                decision: decisions.pop().unwrap_or(Decision::Abstain),
+            });
+        }
+        explained
+    }
+
+    /// What one policy answers, or why it does not.
+    async fn answers(
+        &self,
+        link: &Link<AuthGuest>,
+        subject: &Subject,
+        action: Action,
+        targets: &Arc<Vec<wit::Target>>,
+        now: u64,
+    ) -> Result<Vec<wit::Decision>, String> {
+        let guest = link.guest.as_ref().map_err(Clone::clone)?;
+        let claims = guest.identity.grants.filter_claims(&subject.claims);
+        let subject = wit_subject(subject, claims);
+        let caller = &self.inner.caller;
+        let asked = caller.ask(guest, subject, action, targets, now).await;
+        asked.map_err(|fault| {
+            // Said once, when the breaker opened.
+            if !matches!(fault, Fault::Open(_)) {
+                tracing::warn!(
+                    plugin.name = link.id.as_str(),
+                    plugin.digest = guest.identity.digest.as_str(),
+                    "auth plugin `{}` denies because it failed: {fault}",
+                    link.id
+                );
+            }
+            fault.to_string()
+        })
     }
 }
 

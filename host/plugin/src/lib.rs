@@ -45,6 +45,7 @@ mod text;
 mod v0_1;
 mod world;
 
+pub use auth::Explained;
 pub use breaker::BreakerState;
 pub use config::{
     CredentialConfig, CredentialKind, GrantsConfig, HostConfig, PluginEntry, PluginPolicy,

@@ -1,9 +1,11 @@
 //! GroupBindings open what they list, from the moment they are there to the moment they are gone.
 
 use crate::tokens::{list, send, token};
+use opendepot_tests::server::binary;
 use opendepot_tests::wait::SOON;
 use opendepot_tests::{Module, Registry, Setup, wait_until};
 use std::fs;
+use std::process::{Command, Stdio};
 
 const POLICY: &str = r#"
 auth:
@@ -31,6 +33,23 @@ async fn until_status(registry: &Registry, token: &str, status: u16) {
     .await;
 }
 
+/// `policy explain` for a version list: its exit code, and all that it prints.
+fn explain(registry: &Registry, arguments: &[&str]) -> (Option<i32>, String) {
+    let setup = registry.setup();
+    let output = Command::new(binary())
+        .args(["policy", "explain", "--action", "list-versions"])
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(setup.data_dir())
+        .arg("--config")
+        .arg(setup.dir().join("config.yaml"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
 #[tokio::test]
 async fn a_group_binding_grants_until_it_is_gone() {
     let setup = Setup::plain();
@@ -55,6 +74,31 @@ async fn a_group_binding_grants_until_it_is_gone() {
         let answer = send(&registry, &list(module), who).await;
         assert_eq!(answer.status(), status, "{module}");
     }
+    // What decides can be asked beside the running process.
+    let ask = |name, target| explain(&registry, &["--subject", name, "--target", target]);
+    let (code, said) = ask("in", "module/team/hello");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("bindings  1 of") && said.contains("groups platform"),
+        "{said}"
+    );
+    assert!(
+        said.contains("auth-group-binding  ") && said.contains("  allow\n"),
+        "{said}"
+    );
+    let (code, said) = ask("out", "module/team/hello");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("  abstain\n") && said.contains("denied: no policy allows it"),
+        "{said}"
+    );
+    let (code, said) = ask("stranger", "module/team/hello");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no token `stranger`"), "{said}");
+    let (code, said) = ask("in", "hello");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("KIND/NAMESPACE/NAME"), "{said}");
+
     // A mistake grants nothing, and mending it grants again.
     fs::write(&file, binding("group == 1")).unwrap();
     until_status(&registry, &insider, 403).await;
