@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Manage the token file.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// For authors of plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Ask the auth plugins.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -151,6 +154,27 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         file: TokenFileArgs,
     },
+}
+
+/// `opendepot plugin …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Say what a plugin is and asks for, and whether a registry would load it.
+    ///
+    /// Compiles the component and calls its `validate`, and `prepare` of an auth plugin, under the
+    /// limits of a registry. Exit code 0 when it would be loaded, 1 with the reason when not.
+    Check(PluginCheckArgs),
+}
+
+/// Flags of `plugin check`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PluginCheckArgs {
+    /// The folder with `plugin.yaml` and the component.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// A YAML file with the operator's settings, over those of `plugin.yaml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
 }
 
 /// `opendepot policy …`.

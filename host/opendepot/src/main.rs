@@ -10,6 +10,7 @@ mod heartbeat;
 mod limits;
 mod memory;
 mod paths;
+mod plugin;
 mod policy;
 mod progress;
 mod resources;
@@ -19,7 +20,7 @@ mod tokens;
 mod verify;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use cli::{Cli, Command, PolicyCommand};
+use cli::{Cli, Command, PluginCommand, PolicyCommand};
 use std::process::ExitCode;
 
 /// Wrong flags or configuration.
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             Ok(settled) => outcome(verify::run(settled.config, args.repair)),
             Err(problems) => usage(&problems),
         },
+        Command::Plugin(PluginCommand::Check(args)) => outcome(plugin::check(&args)),
         Command::Policy(PolicyCommand::Explain(args)) => {
             let own = sub.and_then(|policy| policy.subcommand());
             match config::load(&args.serve, own.map(|(_, matches)| matches), refused) {

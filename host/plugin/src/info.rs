@@ -19,6 +19,10 @@ pub struct PluginInfo {
     pub world: Option<World>,
     /// The component's digest; absent when it could not be read.
     pub digest: Option<Sha256>,
+    /// Its component's size; absent when it could not be read.
+    pub size_bytes: Option<u64>,
+    /// The interfaces that its component imports.
+    pub imports: Vec<String>,
     /// `builtin NAME`, `folder PATH`, `unlisted folder PATH` or `oci REFERENCE`.
     pub source: String,
     /// Place in its chain.

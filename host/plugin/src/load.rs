@@ -277,11 +277,17 @@ impl<'a> Loader<'a> {
         info.world = Some(manifest.spec.world);
         let (bytes, digest) = component?;
         info.digest = Some(digest);
+        info.size_bytes = Some(bytes.len() as u64);
         package::check_pin(pin, digest)?;
         let settings = package::merge_settings(&manifest.spec.settings, &candidate.settings)?;
         let engine = self.caller.engine.clone();
         let component =
             blocking(move || engine::compile(&engine, &bytes).map_err(LoadError::Compile)).await?;
+        let of_type = component.component_type();
+        let imports = of_type.imports(&self.caller.engine);
+        info.imports = imports
+            .map(|(name, _)| crate::text::cut(name, 120))
+            .collect();
         let exported = World::of(&self.caller.engine, &component)?;
         if exported != manifest.spec.world {
             return Err(LoadError::World(WorldError::Declared {
@@ -443,6 +449,8 @@ fn blank(name: &PluginId, source: String, order: i64) -> PluginInfo {
         version: None,
         world: None,
         digest: None::<Sha256>,
+        size_bytes: None,
+        imports: Vec::new(),
         source,
         order,
         needs: Needs::default(),

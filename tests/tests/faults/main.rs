@@ -10,6 +10,7 @@
 mod crash;
 mod files;
 mod flags;
+mod plugins;
 mod signals;
 mod space;
 
