@@ -12,20 +12,23 @@ const DISCOVERY: &str =
 /// Static bytes: clients never retry discovery (protocols.md 1.2).
 pub(crate) fn discovery() -> Response {
     let mut response = Response::new(Body::from(DISCOVERY));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=300"),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
+    head(
+        response.headers_mut(),
+        "application/json",
+        "public, max-age=300",
     );
     response
+}
+
+/// What every answer with a body of ours says of it.
+fn head(headers: &mut HeaderMap, content_type: &'static str, cache: &'static str) {
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, cache),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 /// A rendered list, gzipped for who asks: it carries no secret.
@@ -75,22 +78,16 @@ pub(crate) fn no_referrer(headers: &mut HeaderMap) {
     );
 }
 
-/// An answer that no shared cache may keep (T58).
+/// A JSON answer that no shared cache may keep (T58).
 pub(crate) fn private_json(body: Bytes) -> Response {
+    private(body, "application/json")
+}
+
+/// An answer that no shared cache may keep (T58).
+pub(crate) fn private(body: Bytes, content_type: &'static str) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-store"),
-    );
+    head(headers, content_type, "private, no-store");
     headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     response
 }

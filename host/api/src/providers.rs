@@ -5,9 +5,9 @@ use crate::documents;
 use crate::error::ApiError;
 use crate::grammar::{Address, ArtifactQuery};
 use crate::routes::Call;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use opendepot_actors::registry::{Catalog, ProviderVersion, ServedRelease, package_key};
 use opendepot_domain::{Action, Capability, Platform, Purpose, Target};
 use std::sync::Arc;
@@ -66,7 +66,7 @@ pub(crate) async fn release(
         Purpose::Signature => "application/octet-stream",
         _ => "text/plain; charset=utf-8",
     };
-    Ok(release_text(bytes, content_type))
+    Ok(documents::private(bytes, content_type))
 }
 
 /// What is asked for, under a capability for one release or a credential.
@@ -187,22 +187,6 @@ pub(crate) async fn authorize_bytes(call: &Call<'_>, target: &Target) -> Result<
 /// A link of the original without a credential, where the operator lets those in.
 pub(crate) fn is_bare_link(call: &Call<'_>) -> bool {
     call.state.options().allow_unsigned && !call.headers.contains_key(header::AUTHORIZATION)
-}
-
-fn release_text(body: Bytes, content_type: &'static str) -> Response {
-    let mut response = body.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-store"),
-    );
-    headers.insert(header::VARY, HeaderValue::from_static("Authorization"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response
 }
 
 pub(crate) fn version<'a>(

@@ -15,6 +15,7 @@ mod policy;
 mod progress;
 mod resources;
 mod run;
+mod sources;
 mod telemetry;
 mod tokens;
 mod verify;

@@ -5,9 +5,9 @@ use crate::config::{AuthMode, Config, ControllerKind};
 use crate::data::DataDir;
 use crate::heartbeat::Heartbeats;
 use crate::telemetry::{self, Freshness, Observed, Telemetry};
-use crate::{control, limits, paths};
+use crate::{control, limits, paths, sources};
 use anyhow::Context as _;
-use opendepot_actors::reconciler::{Progress, ReconcilerOptions, SourceOptions, Sources, Workshop};
+use opendepot_actors::reconciler::{ReconcilerOptions, Sources, Workshop};
 use opendepot_actors::registry::{RegistryOptions, RenderContext};
 use opendepot_actors::supervisor::Health;
 use opendepot_actors::{Arbiters, ReconcilerHandle, RegistryHandle, ScannerHandle};
@@ -18,7 +18,7 @@ use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
 use opendepot_identity::{TokenFile, Verifier};
 use opendepot_plugin::{HostConfig, PluginHost};
-use opendepot_transfer::{Fetcher, Secret, Stores, StoresConfig};
+use opendepot_transfer::{Stores, StoresConfig};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,6 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use url::Url;
 
 /// Watch events kept for a watcher to catch up.
 const WATCH_HISTORY: usize = 10_000;
@@ -290,7 +289,7 @@ impl Parts {
             },
         );
         let workshop = Workshop {
-            sources: Sources::new(source_options(config, crate::progress::watcher())?)?,
+            sources: Sources::new(sources::options(config, crate::progress::watcher())?)?,
             storage,
             stores: stores.clone(),
             temp_dir: data.temp(),
@@ -419,55 +418,6 @@ impl Parts {
             serves_registry: config.serve_registry,
         }
     }
-}
-
-/// Hosts that sources may come from when the operator names none: GitHub's and the OpenTofu
-/// registry's (contract.md 2).
-const SOURCE_HOSTS: &[&str] = &[
-    "github.com",
-    "api.github.com",
-    "codeload.github.com",
-    "objects.githubusercontent.com",
-    "release-assets.githubusercontent.com",
-    "registry.opentofu.org",
-];
-
-fn source_options(config: &Config, progress: Progress) -> anyhow::Result<SourceOptions> {
-    let sources = &config.file.sources;
-    let mut egress = config.file.egress.sources.clone();
-    if egress.allow.is_empty() {
-        egress.allow = SOURCE_HOSTS.iter().map(|host| (*host).to_owned()).collect();
-    }
-    let github_api: Url = sources
-        .github
-        .api_url
-        .parse()
-        .context("`sources.github.apiUrl` is no URL")?;
-    let registry: Url = sources
-        .provider_registry
-        .url
-        .parse()
-        .context("`sources.providerRegistry.url` is no URL")?;
-    // What is configured as an endpoint may be reached for that purpose, also when private.
-    let policy = egress
-        .policy()?
-        .endpoint(&github_api)?
-        .endpoint(&registry)?;
-    let fetcher = Fetcher::new(policy, limits::upstream(config))?;
-    let token = match &sources.github.token_file {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read `{}`", path.display()))?;
-            Some(Secret::new(text.trim()))
-        }
-    };
-    Ok(SourceOptions {
-        fetcher,
-        github_api,
-        github_token: token,
-        progress,
-    })
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
