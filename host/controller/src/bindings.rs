@@ -24,7 +24,7 @@ use tokio::sync::watch;
 /// Where GroupBindings count: the default of the original's `--namespace`.
 pub const NAMESPACE: &str = "opendepot-system";
 
-/// After a status that could not be written.
+/// After a status that could not be written, or a policy that could not prepare.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// What is in force.
@@ -74,7 +74,8 @@ pub(crate) async fn run(context: Arc<Context>, mut shutdown: watch::Receiver<boo
         let mut objects = store.state();
         objects.sort_by_key(|object| (object.namespace(), object.name_any()));
         in_force.give(&context, &objects).await;
-        is_retrying = false;
+        // A policy that could not prepare denies everything: it may have been the moment's fault.
+        is_retrying = in_force.has_failed_policy();
         for object in &objects {
             if let Err(error) = say(&context, object, &in_force.verdict(&context, object)).await {
                 let name = object.name_any();
@@ -89,7 +90,7 @@ impl InForce {
     /// Gives the plugins what is there now, when it is not what they have.
     async fn give(&mut self, context: &Context, objects: &[Arc<GroupBinding>]) {
         let bindings = in_force(objects);
-        if self.bindings.as_ref() == Some(&bindings) {
+        if self.bindings.as_ref() == Some(&bindings) && !self.has_failed_policy() {
             return;
         }
         self.problems = context.options.policies.set_bindings(&bindings).await;
@@ -106,6 +107,11 @@ impl InForce {
             );
         }
         self.bindings = Some(bindings);
+    }
+
+    /// Whether a policy as a whole could not prepare with what it was last given.
+    fn has_failed_policy(&self) -> bool {
+        self.problems.iter().any(|p| p.binding.is_empty())
     }
 
     fn verdict(&self, context: &Context, object: &GroupBinding) -> Verdict {
@@ -157,14 +163,12 @@ impl InForce {
     }
 }
 
-/// What the plugins are given of these objects, which are in the order of their names.
+/// What the plugins are given of these objects, in the order of their names.
 pub fn in_force<T: Borrow<GroupBinding>>(objects: &[T]) -> Vec<Binding> {
-    objects
-        .iter()
-        .map(Borrow::borrow)
-        .filter(|object| counts(object) && !opens_nothing(object))
-        .map(binding)
-        .collect()
+    let objects = objects.iter().map(Borrow::borrow);
+    let mut bindings: Vec<Binding> = objects.filter(|o| counts(o)).map(binding).collect();
+    bindings.sort_by(|one, other| one.name.cmp(&other.name));
+    bindings
 }
 
 fn is_in_place(object: &GroupBinding) -> bool {
@@ -181,13 +185,23 @@ fn opens_nothing(object: &GroupBinding) -> bool {
     object.spec.namespaces.as_ref().is_some_and(Vec::is_empty)
 }
 
+/// One that opens nothing is given all the same, with empty lists: where the first true binding
+/// decides alone, it hides those behind it.
 fn binding(object: &GroupBinding) -> Binding {
     let spec = &object.spec;
+    let (modules, providers) = if opens_nothing(object) {
+        (Vec::new(), Vec::new())
+    } else {
+        (
+            spec.module_resources.clone(),
+            spec.provider_resources.clone(),
+        )
+    };
     Binding {
         name: object.name_any(),
         expression: spec.expression.clone(),
-        modules: spec.module_resources.clone(),
-        providers: spec.provider_resources.clone(),
+        modules,
+        providers,
         namespaces: spec.namespaces.clone().unwrap_or_default(),
     }
 }

@@ -130,12 +130,14 @@ fn facts(info: &PluginInfo) -> String {
 
 /// The entry that lists it, to be pasted.
 fn entry(info: &PluginInfo, folder: &Path) -> String {
-    let name = folder.file_name().map(|name| name.to_string_lossy());
-    let name = name.as_deref().unwrap_or("NAME");
+    let name = folder.file_name().and_then(|name| name.to_str());
+    // A folder may be called what no plugin may.
+    let name = name.filter(|name| PluginId::new(*name).is_ok());
     let digest = info.digest.map(|digest| digest.to_string());
     format!(
-        "plugins:\n  - name: {name}\n    source: {{ folder: {} }}\n    sha256: {}\n",
-        folder.display(),
+        "plugins:\n  - name: {}\n    source: {{ folder: {} }}\n    sha256: {}\n",
+        name.unwrap_or("NAME"),
+        Value::from(folder.to_string_lossy()),
         digest.unwrap_or_default()
     )
 }

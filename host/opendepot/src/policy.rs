@@ -2,6 +2,7 @@
 
 use crate::cli::ExplainArgs;
 use crate::config::{AuthMode, Config};
+use crate::data::DataDir;
 use crate::resources;
 use anyhow::{Context as _, bail};
 use kube::Api;
@@ -161,7 +162,8 @@ fn subject(config: &Config, args: &ExplainArgs) -> anyhow::Result<Subject> {
 
 /// The GroupBindings of the running registry, or of its store; none before its first start.
 async fn in_force(config: &Config) -> anyhow::Result<Vec<Binding>> {
-    if !config.data_dir.is_dir() {
+    // Without a store there are none, and asking must not make one.
+    if !DataDir::at(&config.data_dir).store().exists() {
         return Ok(Vec::new());
     }
     let client = resources::client(&config.data_dir).await?;
