@@ -7,8 +7,8 @@ use equivalent::Equivalent;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Version, header};
 use moka::sync::Cache;
-use opendepot_domain::access::Base;
-use opendepot_domain::seam::AccessPolicy;
+use opendepot_domain::access::{Base, Denial, Labels};
+use opendepot_domain::seam::{AccessPolicy, LabelSource};
 use opendepot_domain::{Action, Decision, Subject, Target, access};
 use opendepot_identity::Verifier;
 use std::net::IpAddr;
@@ -26,6 +26,8 @@ pub struct AccessOptions {
     pub verifier: Verifier,
     /// The chain of auth plugins.
     pub policy: Arc<dyn AccessPolicy>,
+    /// What the chain is told besides.
+    pub labels: Arc<dyn LabelSource>,
     /// What decides when the chain abstains.
     pub base: Base,
     /// Whether only requests made directly to this machine are answered: the default anonymity
@@ -36,7 +38,7 @@ pub struct AccessOptions {
 /// Everything about who may do what.
 pub struct Access {
     options: AccessOptions,
-    decisions: Cache<Arc<DecisionKey>, Denial, ahash::RandomState>,
+    decisions: Cache<Arc<DecisionKey>, Remembered, ahash::RandomState>,
     metrics: metric::Access,
 }
 
@@ -45,7 +47,9 @@ pub struct Access {
 struct DecisionKey {
     subject: Arc<Subject>,
     actions: &'static [Action],
+    /// Without labels, which follow.
     target: Target,
+    labels: Labels,
     generation: u64,
 }
 
@@ -55,6 +59,7 @@ struct DecisionRef<'a> {
     subject: &'a Subject,
     actions: &'a [Action],
     target: &'a Target,
+    labels: &'a Labels,
     generation: u64,
 }
 
@@ -63,6 +68,7 @@ impl Equivalent<Arc<DecisionKey>> for DecisionRef<'_> {
         self.generation == key.generation
             && self.actions == key.actions
             && self.target == &key.target
+            && self.labels == &key.labels
             && self.subject == &*key.subject
     }
 }
@@ -183,7 +189,8 @@ impl Access {
         let Some(denied) = self.denied(subject, actions, target).await else {
             return Ok(());
         };
-        let (action, reason) = &*denied;
+        let (action, denial) = &*denied;
+        let by = denial.by.as_ref();
         tracing::info!(
             target: "opendepot::audit",
             request_id = %current_request_id(),
@@ -194,7 +201,9 @@ impl Access {
             resource.namespace = %target.namespace,
             resource.kind = target.kind.as_str(),
             resource.name = %target.name,
-            reason = %reason,
+            plugin.name = by.map(|by| by.plugin.as_str()),
+            plugin.digest = by.and_then(|by| by.digest.as_deref()),
+            reason = %denial,
             "denied {} of {} `{}/{}`", action.as_str(), target.kind, target.namespace, target.name
         );
         Err(ApiError::forbidden())
@@ -206,7 +215,7 @@ impl Access {
         subject: &Arc<Subject>,
         actions: &'static [Action],
         target: &Target,
-    ) -> Denial {
+    ) -> Remembered {
         let policy = &self.options.policy;
         if policy.is_empty() {
             let denied = refused(access::combine([], self.options.base));
@@ -214,10 +223,12 @@ impl Access {
             return Some(Arc::new((*actions.first()?, denied?)));
         }
         let generation = policy.generation();
+        let labels = self.options.labels.labels(target);
         let key = DecisionRef {
             subject,
             actions,
             target,
+            labels: &labels,
             generation,
         };
         if let Some(denied) = self.decisions.get(&key) {
@@ -227,8 +238,12 @@ impl Access {
         }
         self.metrics.asked.increment(1);
         let mut denied = None;
+        let labelled = Target {
+            labels: labels.clone(),
+            ..target.clone()
+        };
         for action in actions {
-            if let Some(reason) = self.ask(subject, *action, target).await {
+            if let Some(reason) = self.ask(subject, *action, &labelled).await {
                 denied = Some(Arc::new((*action, reason)));
                 break;
             }
@@ -238,6 +253,7 @@ impl Access {
             subject: Arc::clone(subject),
             actions,
             target: target.clone(),
+            labels,
             generation,
         };
         self.decisions.insert(Arc::new(key), denied.clone());
@@ -245,7 +261,7 @@ impl Access {
     }
 
     /// Why the chain of plugins denies it; nothing when it is allowed.
-    async fn ask(&self, subject: &Subject, action: Action, target: &Target) -> Option<String> {
+    async fn ask(&self, subject: &Subject, action: Action, target: &Target) -> Option<Denial> {
         let started = Instant::now();
         let targets = std::slice::from_ref(target);
         let policy = &self.options.policy;
@@ -256,7 +272,7 @@ impl Access {
         } else {
             None
         };
-        let answer = answer.unwrap_or_else(|| Decision::Deny("malformed answer".to_owned()));
+        let answer = answer.unwrap_or_else(|| Decision::deny("malformed answer"));
         self.metrics
             .asked_seconds
             .record(started.elapsed().as_secs_f64());
@@ -265,13 +281,16 @@ impl Access {
 }
 
 /// The action that is denied and why, kept with the remembered decision: every denial is audited.
-type Denial = Option<Arc<(Action, String)>>;
+type Remembered = Option<Arc<(Action, Denial)>>;
 
-fn refused(decision: Decision) -> Option<String> {
+fn refused(decision: Decision) -> Option<Denial> {
     match decision {
         Decision::Allow => None,
         Decision::Deny(reason) => Some(reason),
-        Decision::Abstain => Some("no decision".to_owned()),
+        Decision::Abstain => Some(Denial {
+            by: None,
+            reason: "no decision".to_owned(),
+        }),
     }
 }
 

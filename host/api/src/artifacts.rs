@@ -13,6 +13,7 @@ use crate::state::ApiState;
 use axum::response::Response;
 use http::StatusCode;
 use opendepot_actors::registry::{Catalog, Package};
+use opendepot_domain::access::Labels;
 use opendepot_domain::{
     ArtifactId, ArtifactKind, ArtifactRecord, Capability, Platform, Purpose, Sha256, Target,
 };
@@ -236,6 +237,7 @@ fn module_target(id: &ArtifactId) -> Target {
         name: id.name.clone(),
         version: Some(id.version.clone()),
         platform: None,
+        labels: Labels::default(),
     }
 }
 

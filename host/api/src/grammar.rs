@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use matchit::Params;
+use opendepot_domain::access::Labels;
 use opendepot_domain::{ArtifactKind, Namespace, Platform, ResourceName, Target, Version};
 use percent_encoding::percent_decode_str;
 
@@ -67,6 +68,7 @@ impl Address {
                 name: name.ok_or_else(missing)?,
                 version,
                 platform,
+                labels: Labels::default(),
             },
             system,
         })

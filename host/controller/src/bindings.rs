@@ -53,11 +53,17 @@ pub(crate) async fn run(context: Arc<Context>, mut shutdown: watch::Receiver<boo
     let mut changes = pin!(changes.default_backoff());
     let mut in_force = InForce::default();
     let mut is_retrying = false;
+    let mut policies = context.options.policies_changed.clone();
     loop {
         let change = tokio::select! {
             biased;
             _ = shutdown.wait_for(|is_over| *is_over) => return,
             change = changes.next() => change,
+            // A policy that is new, or another version of one, has its own view of bindings.
+            Ok(()) = policies.changed() => {
+                in_force.bindings = None;
+                Some(Ok(Event::InitDone))
+            }
             () = tokio::time::sleep(RETRY), if is_retrying => Some(Ok(Event::InitDone)),
         };
         match change {

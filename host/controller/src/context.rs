@@ -14,6 +14,7 @@ use opendepot_signing::Signer;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 
 /// How to build a [`Context`].
 pub struct ContextOptions {
@@ -25,6 +26,8 @@ pub struct ContextOptions {
     pub scanner: ScannerHandle,
     /// Who is given GroupBindings.
     pub policies: Arc<dyn BindingPolicies>,
+    /// Changes whenever a policy came, changed or went: bindings are then given again.
+    pub policies_changed: watch::Receiver<u64>,
     /// Seals statuses.
     pub artifact_keys: Arc<ArtifactKeys>,
     /// Signs releases; the reason when no key is usable.

@@ -7,8 +7,10 @@ use crate::claims::{self, Claims, Place};
 use crate::doomed::Doomed;
 use crate::facts;
 use crate::index::{Index, Summary};
+use crate::labels::{self, LabelIndex, watch_namespaces};
 use crate::metric;
 use crate::seal;
+use crate::shelf::{Shelf, keep, key};
 use crate::version::approves_any;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::watcher::{self, Event};
@@ -19,7 +21,9 @@ use opendepot_actors::registry::{
     CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource,
 };
 use opendepot_crds::{Module, Provider, Version};
-use opendepot_domain::ArtifactKind;
+use opendepot_domain::access::Labels;
+use opendepot_domain::seam::LabelSource;
+use opendepot_domain::{ArtifactKind, Target};
 use opendepot_identity::{ArtifactKeys, SealState};
 use parking_lot::{Mutex, RwLock};
 use serde::de::DeserializeOwned;
@@ -27,29 +31,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::sync::{Notify, mpsc};
-
-/// What is known of one kind, by namespace and name.
-struct Shelf<R> {
-    entries: RwLock<HashMap<String, Arc<R>>>,
-    is_synced: AtomicBool,
-}
-
-impl<R> Default for Shelf<R> {
-    fn default() -> Self {
-        Self {
-            entries: RwLock::default(),
-            is_synced: AtomicBool::new(false),
-        }
-    }
-}
-
-impl<R> Shelf<R> {
-    fn all(&self) -> Vec<Arc<R>> {
-        self.entries.read().values().cloned().collect()
-    }
-}
 
 /// The feed. Cloning is one reference count.
 #[derive(Clone)]
@@ -66,6 +49,7 @@ struct Inner {
     census: Census,
     alone: Alone,
     doomed: Doomed,
+    labels: LabelIndex,
     owners: Owners,
     nudges: Nudges,
     /// Told whenever an initial list is complete.
@@ -119,6 +103,7 @@ impl Feed {
             census: Census::default(),
             alone: Alone::default(),
             doomed: Doomed::default(),
+            labels: LabelIndex::default(),
             owners: Owners {
                 sender,
                 receiver: Mutex::new(Some(receiver)),
@@ -220,9 +205,10 @@ impl Feed {
             ArtifactKind::Provider,
         );
         let versions = self.watch_versions(api::<Version>(&client, namespace), &registry);
+        let namespaces = watch_namespaces(client, namespace, &inner.labels);
         tokio::select! {
             () = shutdown => {}
-            _ = futures::future::join3(modules, providers, versions) => {}
+            _ = futures::future::join4(modules, providers, versions, namespaces) => {}
         }
     }
 }
@@ -368,9 +354,16 @@ impl Inner {
     }
 }
 
-fn watch_failed(kind: &'static str, error: &watcher::Error) {
+pub(crate) fn watch_failed(kind: &'static str, error: &watcher::Error) {
     metric::watch_restarted(kind, error);
     tracing::warn!("watch of kind `{kind}` broke off, trying again: {error}");
+}
+
+impl LabelSource for Feed {
+    fn labels(&self, target: &Target) -> Labels {
+        let (namespace, name) = (target.namespace.as_str(), target.name.as_str());
+        self.0.labels.of(namespace, target.kind, name)
+    }
 }
 
 impl CatalogSource for Feed {
@@ -393,14 +386,6 @@ where
     }
 }
 
-fn key<K: kube::Resource>(object: &K) -> String {
-    format!(
-        "{}/{}",
-        object.namespace().unwrap_or_default(),
-        object.name_any()
-    )
-}
-
 /// Keeps a shelf in step with a kind. A relist replaces it whole once complete, so nothing is
 /// inferred to be gone while listing (K05, K07).
 async fn watch_kind<K, R, F>(
@@ -418,19 +403,24 @@ async fn watch_kind<K, R, F>(
     let config = watcher::Config::default().page_size(crate::PAGE_SIZE);
     let mut events = watch(api, config).default_backoff().boxed();
     let mut fresh: HashMap<String, Arc<R>> = HashMap::new();
+    let mut labelled = Vec::new();
     loop {
         let has_changed = match events.try_next().await {
             Ok(Some(Event::Init)) => {
                 fresh.clear();
+                labelled.clear();
                 inner.census.clear_owners(kind);
                 false
             }
             Ok(Some(Event::InitApply(object))) => {
                 inner.census.note_owner(kind, &object, true);
+                let place = (object.namespace().unwrap_or_default(), object.name_any());
+                labelled.push((place.0, place.1, labels::labels(&object)));
                 keep(&mut fresh, &object, &convert, Some(&shelf.entries.read()));
                 false
             }
             Ok(Some(Event::InitDone)) => {
+                inner.labels.replace(kind, std::mem::take(&mut labelled));
                 *shelf.entries.write() = std::mem::take(&mut fresh);
                 shelf.is_synced.store(true, Ordering::Release);
                 inner.progress.notify_one();
@@ -438,12 +428,14 @@ async fn watch_kind<K, R, F>(
             }
             Ok(Some(Event::Apply(object))) => {
                 inner.census.note_owner(kind, &object, true);
+                inner.labels.note(kind, &object, true);
                 let has_changed = keep(&mut shelf.entries.write(), &object, &convert, None);
                 inner.nudge(kind, &object).await;
                 has_changed
             }
             Ok(Some(Event::Delete(object))) => {
                 inner.census.note_owner(kind, &object, false);
+                inner.labels.note(kind, &object, false);
                 let has_changed = shelf.entries.write().remove(&key(&object)).is_some();
                 inner.nudge(kind, &object).await;
                 has_changed
@@ -456,34 +448,6 @@ async fn watch_kind<K, R, F>(
         };
         if has_changed {
             registry.catalog_changed().await;
-        }
-    }
-}
-
-/// Puts what serving needs of `object` into `entries`; answers whether that changed anything.
-/// Unchanged facts keep their `Arc`, so that the registry can tell.
-fn keep<K: kube::Resource, R: PartialEq>(
-    entries: &mut HashMap<String, Arc<R>>,
-    object: &K,
-    convert: impl Fn(&K) -> Option<R>,
-    known: Option<&HashMap<String, Arc<R>>>,
-) -> bool {
-    let key = key(object);
-    let Some(resource) = convert(object) else {
-        return entries.remove(&key).is_some();
-    };
-    let same = known
-        .and_then(|known| known.get(&key))
-        .or_else(|| entries.get(&key))
-        .filter(|old| ***old == resource);
-    match same.cloned() {
-        Some(same) => {
-            entries.insert(key, same);
-            false
-        }
-        None => {
-            entries.insert(key, Arc::new(resource));
-            true
         }
     }
 }

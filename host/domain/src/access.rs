@@ -1,10 +1,14 @@
 //! Who asks, for what, and what the chain of policies answers (plugins.md 2).
 
 use crate::artifact::ArtifactKind;
-use crate::name::{Namespace, ResourceName};
+use crate::name::{Namespace, PluginId, ResourceName};
 use crate::platform::Platform;
 use crate::version::Version;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// How a subject proved itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,6 +118,19 @@ impl Action {
     }
 }
 
+/// Labels by key.
+pub type LabelMap = Arc<BTreeMap<String, String>>;
+
+/// The Kubernetes labels of what is asked about, where they are known. Absent ones are unknown:
+/// nobody looked, or there is no such object. Known and empty is something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Labels {
+    /// Those of the Namespace.
+    pub namespace: Option<LabelMap>,
+    /// Those of the Module or Provider.
+    pub resource: Option<LabelMap>,
+}
+
 /// What it is asked of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
@@ -127,6 +144,9 @@ pub struct Target {
     pub version: Option<Version>,
     /// The platform, for provider packages.
     pub platform: Option<Platform>,
+    /// What policies may decide by; filled in just before they are asked.
+    #[serde(default)]
+    pub labels: Labels,
 }
 
 /// One plugin's or the whole chain's answer.
@@ -134,10 +154,52 @@ pub struct Target {
 pub enum Decision {
     /// Yes.
     Allow,
-    /// No; the reason goes to the audit log, never to the caller.
-    Deny(String),
+    /// No; why goes to the audit log, never to the caller.
+    Deny(Denial),
     /// No opinion.
     Abstain,
+}
+
+impl Decision {
+    /// A no that is nobody's in particular.
+    pub fn deny(reason: impl Into<String>) -> Self {
+        Self::Deny(Denial {
+            by: None,
+            reason: reason.into(),
+        })
+    }
+}
+
+/// Why not, and who says so. Reads as its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Denial {
+    /// The policy; absent where no policy denies and the mode does.
+    pub by: Option<Decider>,
+    /// Its reason, escaped and cut.
+    pub reason: String,
+}
+
+impl Deref for Denial {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// The policy that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decider {
+    /// Its name in this host.
+    pub plugin: PluginId,
+    /// Its component's digest in hex; absent when it is not loaded.
+    pub digest: Option<Arc<str>>,
 }
 
 /// What decides when every plugin abstains.
@@ -163,7 +225,7 @@ pub fn combine(answers: impl IntoIterator<Item = Decision>, base: Base) -> Decis
     }
     match (allowed, base) {
         (true, _) | (false, Base::Allow) => Decision::Allow,
-        (false, Base::Deny) => Decision::Deny("no policy allows it".to_owned()),
+        (false, Base::Deny) => Decision::deny("no policy allows it"),
     }
 }
 
@@ -174,7 +236,7 @@ mod tests {
     #[test]
     fn any_deny_wins_then_any_allow_then_the_base() {
         use Decision::{Abstain, Allow, Deny};
-        let deny = || Deny("no".to_owned());
+        let deny = || Decision::deny("no");
         assert_eq!(combine([Allow, deny(), Allow], Base::Allow), deny());
         assert_eq!(combine([Abstain, Allow], Base::Deny), Allow);
         assert_eq!(combine([Abstain], Base::Allow), Allow);

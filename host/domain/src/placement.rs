@@ -1,11 +1,13 @@
 //! Storage plans: what a storage plugin answers and the host performs (plugins.md 1).
 
+use crate::name::PluginId;
 use serde::{Deserialize, Serialize};
 
 /// Where the host is to move bytes natively.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
-    /// `file:///dir`, `s3://bucket`, `gs://bucket`, `az://account/container`.
+    /// `file:///dir`, `s3://bucket`, `gs://bucket`, `az://account/container`; `https://host/path`
+    /// where only signed requests reach it.
     pub store: String,
     /// The key within the store.
     pub key: String,
@@ -82,6 +84,8 @@ pub enum HeaderValue {
 /// A request that the host performs exactly, plus Content-Length and Range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRequest {
+    /// The plugin that planned it: its grants cover hosts and secrets.
+    pub plugin: PluginId,
     /// The HTTP method.
     pub method: String,
     /// The URL; an untrusted plan until the egress policy has passed it.

@@ -1,6 +1,6 @@
 //! The seams that need a fake in tests: `plugin` implements them over wasm, tests by hand.
 
-use crate::access::{Action, Decision, Subject, Target};
+use crate::access::{Action, Decision, Labels, Subject, Target};
 use crate::artifact::{Artifact, ArtifactRecord};
 use crate::error::Kind;
 use crate::name::PluginId;
@@ -68,6 +68,12 @@ pub trait AccessPolicy: Send + Sync {
         targets: &'a [Target],
         now: u64,
     ) -> BoxFuture<'a, Vec<Decision>>;
+}
+
+/// Who knows the labels of resources.
+pub trait LabelSource: Send + Sync {
+    /// The labels of what is asked about, as far as they are known. On the request path.
+    fn labels(&self, target: &Target) -> Labels;
 }
 
 /// A GroupBinding as policies see it.

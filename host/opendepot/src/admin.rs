@@ -16,7 +16,14 @@ use opendepot_signing::PublicKey;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+
+/// What is wrong with files that are followed.
+pub(crate) struct Problems {
+    pub(crate) manifests: ManifestProblems,
+    pub(crate) config: watch::Receiver<Option<String>>,
+}
 
 /// Everything that health depends on.
 pub(crate) struct Observer {
@@ -32,7 +39,7 @@ pub(crate) struct Observer {
     pub(crate) scanner: ScannerHandle,
     pub(crate) plugins: PluginHost,
     pub(crate) public_keys: Vec<PublicKey>,
-    pub(crate) manifest_problems: ManifestProblems,
+    pub(crate) problems: Problems,
     pub(crate) tokens: Option<Arc<TokenFile>>,
     pub(crate) signing_problem: Option<String>,
     /// Of `/version`.
@@ -109,7 +116,7 @@ impl Observer {
 
     /// The first file that cannot be applied, and how many more there are.
     fn manifest_problem(&self) -> Option<String> {
-        let problems = self.manifest_problems.borrow();
+        let problems = self.problems.manifests.borrow();
         let first = problems.first()?;
         let more = match problems.len() {
             1 => String::new(),
@@ -187,6 +194,11 @@ impl Admin for Observer {
             check("signing-key", false, self.signing_problem.clone()),
             check("manifests", false, self.manifest_problem()),
             check(
+                "configuration",
+                false,
+                self.problems.config.borrow().clone(),
+            ),
+            check(
                 "tokens",
                 false,
                 self.tokens.as_ref().and_then(|tokens| tokens.failure()),
@@ -200,15 +212,26 @@ impl Admin for Observer {
             checks.push(check(name, false, problem));
         }
         for plugin in self.plugins.describe() {
-            let problem = match (&plugin.state, plugin.breaker) {
-                (PluginState::Failed(reason), _) => reason.as_str(),
-                (_, BreakerState::Open | BreakerState::HalfOpen) => {
-                    "it failed too often in a row and is not called for a while"
-                }
-                _ => continue,
-            };
-            let problem = format!("`{}`: {problem}", plugin.name);
-            checks.push(check("plugin", false, Some(problem)));
+            let mut problems = Vec::new();
+            if let PluginState::Failed(reason) = &plugin.state {
+                problems.push(reason.clone());
+            }
+            if let Some(reason) = &plugin.refused {
+                problems.push(format!(
+                    "a change of it is not in force, what served before serves on: {reason}"
+                ));
+            }
+            if plugin.breaker != BreakerState::Closed {
+                let text = "it failed too often in a row and is not called for a while";
+                problems.push(text.to_owned());
+            }
+            checks.extend(problems.into_iter().map(|problem| {
+                check(
+                    "plugin",
+                    false,
+                    Some(format!("`{}`: {problem}", plugin.name)),
+                )
+            }));
         }
         checks
     }
@@ -255,6 +278,7 @@ impl Admin for Observer {
                     "source": plugin.source,
                     "grants": plugin.grants,
                     "breaker": plugin.breaker,
+                    "refusedChange": plugin.refused,
                     "state": match plugin.state {
                         PluginState::Serving => json!("serving"),
                         PluginState::Failed(reason) => json!({ "failed": reason }),

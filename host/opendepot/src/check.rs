@@ -32,19 +32,16 @@ pub(crate) fn print(settled: &Settled) -> anyhow::Result<ExitCode> {
 
 /// Loads the plugins as `serve` would: their settings and grants are a part of the configuration.
 fn check_plugins(config: &Config) -> anyhow::Result<ExitCode> {
-    let builtin_dir = crate::paths::builtin_plugins()?;
+    let host = HostConfig {
+        // What is checked leaves nothing behind.
+        compile: crate::plugins::compile(None),
+        ..crate::plugins::host_config(config)?
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let plugins = runtime.block_on(PluginHost::load(HostConfig {
-        entries: config.plugins.clone(),
-        builtin_dir,
-        plugin_dirs: config.plugin_dirs.clone(),
-        policy: config.plugin_policy.clone(),
-        limits: opendepot_plugin::Limits::default(),
-        filesystem_root: config.filesystem_root.clone(),
-    }))?;
+    let plugins = runtime.block_on(PluginHost::load(host))?;
     let mut code = ExitCode::SUCCESS;
     for plugin in plugins.describe() {
         if let PluginState::Failed(reason) = &plugin.state {

@@ -11,6 +11,7 @@ mod limits;
 mod memory;
 mod paths;
 mod plugin;
+mod plugins;
 mod policy;
 mod progress;
 mod resources;
@@ -31,6 +32,12 @@ const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     memory::bound_arenas();
+    let mut own = std::env::args().skip(1);
+    if own.next().as_deref() == Some(opendepot_plugin::WORKER_COMMAND) {
+        // The host's own use: see `opendepot_plugin::compile_worker`.
+        let code = opendepot_plugin::compile_worker(&own.next().unwrap_or_default());
+        return ExitCode::from(u8::try_from(code).unwrap_or(EXIT_FAILURE));
+    }
     let arguments = normalised(std::env::args().collect());
     let is_server = arguments
         .iter()
@@ -54,7 +61,10 @@ fn main() -> ExitCode {
     let sub = matches.subcommand().map(|(_, matches)| matches);
     match cli.command {
         Command::Serve(args) => match config::load(&args, sub, refused) {
-            Ok(settled) => outcome(run::serve(settled.config)),
+            Ok(settled) => {
+                let reload = config::Reload::new(&args, sub);
+                outcome(run::serve(settled.config, reload))
+            }
             Err(problems) => usage(&problems),
         },
         Command::CheckConfig(args) => match config::load(&args, sub, refused) {

@@ -5,11 +5,11 @@ use crate::config::{AuthMode, Config};
 use crate::data::DataDir;
 use crate::resources;
 use anyhow::{Context as _, bail};
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
 use opendepot_controller::bindings;
-use opendepot_crds::GroupBinding;
-use opendepot_domain::access::{Base, combine};
+use opendepot_crds::{GroupBinding, Module, Provider};
+use opendepot_domain::access::{Base, LabelMap, Labels, combine};
 use opendepot_domain::seam::{Binding, BindingPolicies as _};
 use opendepot_domain::{
     Action, ArtifactKind, Authentication, Decision, Namespace, Platform, ResourceName, Subject,
@@ -34,15 +34,16 @@ pub(crate) fn explain(config: &Config, args: &ExplainArgs) -> anyhow::Result<Exi
     };
     tokio::runtime::Runtime::new()?.block_on(async {
         let plugins = PluginHost::load(HostConfig {
-            entries: config.plugins.clone(),
-            builtin_dir: crate::paths::builtin_plugins()?,
-            plugin_dirs: config.plugin_dirs.clone(),
-            policy: config.plugin_policy.clone(),
-            limits: crate::limits::plugins(config),
-            filesystem_root: config.filesystem_root.clone(),
+            // Asking must not make a data directory.
+            compile: crate::plugins::compile(None),
+            ..crate::plugins::host_config(config)?
         })
         .await?;
-        let bindings = in_force(config).await?;
+        let (bindings, labels) = known(config, &args.target).await?;
+        let target = Target {
+            labels,
+            ..args.target.clone()
+        };
         let problems = plugins.set_bindings(&bindings).await;
         let mut text = question(&subject, args);
         writeln!(
@@ -56,9 +57,7 @@ pub(crate) fn explain(config: &Config, args: &ExplainArgs) -> anyhow::Result<Exi
             writeln!(text, "problem   {binding}: {plugin}: {}", problem.message)?;
         }
         text.push('\n');
-        let answers = plugins
-            .explain(&subject, args.action, &args.target, now)
-            .await;
+        let answers = plugins.explain(&subject, args.action, &target, now).await;
         for answer in &answers {
             let digest = answer.digest.as_deref().unwrap_or("not loaded");
             let said = match &answer.decision {
@@ -103,6 +102,7 @@ fn question(subject: &Subject, args: &ExplainArgs) -> String {
         name,
         version,
         platform,
+        labels: _,
     } = &args.target;
     let mut what = format!("{kind} `{namespace}/{name}`");
     if let Some(version) = version {
@@ -160,19 +160,44 @@ fn subject(config: &Config, args: &ExplainArgs) -> anyhow::Result<Subject> {
     })
 }
 
-/// The GroupBindings of the running registry, or of its store; none before its first start.
-async fn in_force(config: &Config) -> anyhow::Result<Vec<Binding>> {
+/// The GroupBindings and labels of the running registry, or of its store; none before its first
+/// start.
+async fn known(config: &Config, target: &Target) -> anyhow::Result<(Vec<Binding>, Labels)> {
     // Without a store there are none, and asking must not make one.
     if !DataDir::at(&config.data_dir).store().exists() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Labels::default()));
     }
     let client = resources::client(&config.data_dir).await?;
+    let labels = labels_of(&client, target).await?;
     let api: Api<GroupBinding> = Api::namespaced(client, bindings::NAMESPACE);
     let objects = api
         .list(&ListParams::default())
         .await
         .context("cannot list the GroupBindings")?;
-    Ok(bindings::in_force(&objects.items))
+    Ok((bindings::in_force(&objects.items), labels))
+}
+
+/// What policies are told of the labels of Namespace and resource, where these exist.
+async fn labels_of(client: &Client, target: &Target) -> anyhow::Result<Labels> {
+    fn of<K: kube::Resource>(object: Option<K>) -> Option<LabelMap> {
+        object.map(|object| object.labels().clone().into())
+    }
+    let (namespace, name) = (target.namespace.as_str(), target.name.as_str());
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+    let resource = match target.kind {
+        ArtifactKind::Module => {
+            let api: Api<Module> = Api::namespaced(client.clone(), namespace);
+            of(api.get_opt(name).await?)
+        }
+        ArtifactKind::Provider => {
+            let api: Api<Provider> = Api::namespaced(client.clone(), namespace);
+            of(api.get_opt(name).await?)
+        }
+    };
+    Ok(Labels {
+        namespace: of(namespaces.get_opt(namespace).await?),
+        resource,
+    })
 }
 
 /// `--action`.
@@ -224,6 +249,7 @@ pub(crate) fn parse_target(text: &str) -> Result<Target, String> {
             .transpose()
             .map_err(|error| error.to_string())?,
         platform,
+        labels: Labels::default(),
     })
 }
 

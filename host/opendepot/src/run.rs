@@ -1,11 +1,12 @@
 //! `serve`: wires the parts, waits for a signal, and ends without losing anything.
 
-use crate::admin::{self, Observer, key_documents};
-use crate::config::{AuthMode, Config, ControllerKind};
+use crate::admin::{self, Observer, Problems, key_documents};
+use crate::config::{AuthMode, Config, ControllerKind, Reload};
 use crate::data::DataDir;
 use crate::heartbeat::Heartbeats;
+use crate::plugins::{self, Follower};
 use crate::telemetry::{self, Freshness, Observed, Telemetry};
-use crate::{control, limits, paths, sources};
+use crate::{control, limits, sources};
 use anyhow::Context as _;
 use opendepot_actors::reconciler::{ReconcilerOptions, Sources, Workshop};
 use opendepot_actors::registry::{RegistryOptions, RenderContext};
@@ -17,7 +18,7 @@ use opendepot_apiserver::{Embedded, manifests};
 use opendepot_controller::{Context, ContextOptions, Controllers, Feed};
 use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
 use opendepot_identity::{TokenFile, Verifier};
-use opendepot_plugin::{HostConfig, PluginHost};
+use opendepot_plugin::PluginHost;
 use opendepot_transfer::{Stores, StoresConfig};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,14 +33,19 @@ use tokio::task::JoinHandle;
 const WATCH_HISTORY: usize = 10_000;
 
 /// Runs the registry to its end.
-pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
+pub(crate) fn serve(config: Config, reload: Option<Reload>) -> anyhow::Result<ExitCode> {
     let telemetry = Arc::new(telemetry::install(&config.log_level, config.log_is_json)?);
     let runtime = Arc::new(Runtime::new().context("cannot start the runtime")?);
     let shared = Arc::clone(&runtime);
     // Arbiters find the System of this thread; everything else lives on the shared pool.
     let system = actix_rt::System::with_tokio_rt(move || shared);
     // The writer flushes when the last handle goes: ours, after everything has been said.
-    let code = system.block_on(run(config, Arc::clone(&runtime), Arc::clone(&telemetry)));
+    let code = system.block_on(run(
+        config,
+        reload,
+        Arc::clone(&runtime),
+        Arc::clone(&telemetry),
+    ));
     if let Err(error) = &code {
         tracing::error!("cannot go on: {error:#}");
     }
@@ -49,6 +55,7 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn run(
     config: Config,
+    reload: Option<Reload>,
     runtime: Arc<Runtime>,
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<ExitCode> {
@@ -56,7 +63,8 @@ async fn run(
     let data = DataDir::create(&config.data_dir)?;
     let embedded = data.open_store(WATCH_HISTORY)?;
     data.sweep()?;
-    let parts = Parts::build(&config, &data, &embedded, &runtime).await?;
+    let (plugins_changed, follow_plugins) = watch::channel(0);
+    let parts = Parts::build(&config, &data, &embedded, &runtime, follow_plugins).await?;
     let (stop, stopped) = watch::channel(false);
 
     // Ports are taken before anything runs, so that a taken one is a start-up error.
@@ -84,6 +92,15 @@ async fn run(
     if let Some(certificate) = &tls {
         background.spawn(Arc::clone(certificate).watch(ended(stopped.clone())));
     }
+    let (config_problem, config_problems) = watch::channel(None);
+    let follower = Follower {
+        plugins: parts.plugins.clone(),
+        reload,
+        config: config.clone(),
+        changed: plugins_changed,
+        problem: config_problem,
+    };
+    background.spawn(follower.run(ended(stopped.clone())));
     let upkeep = Arc::clone(&telemetry);
     background.spawn(async move {
         loop {
@@ -173,7 +190,10 @@ async fn run(
     let observer = parts.observer(
         &config,
         telemetry,
-        manifest_problems,
+        Problems {
+            manifests: manifest_problems,
+            config: config_problems,
+        },
         freshness,
         http.as_ref(),
     );
@@ -253,6 +273,7 @@ impl Parts {
         data: &DataDir,
         embedded: &Embedded,
         runtime: &Arc<Runtime>,
+        plugins_changed: watch::Receiver<u64>,
     ) -> anyhow::Result<Self> {
         let keys = data.artifact_keys(config)?;
         let signing = data.signing_keys(config)?;
@@ -260,15 +281,7 @@ impl Parts {
         let mut stores_config = StoresConfig::new(&filesystem_root);
         stores_config.limits.max_object_bytes = config.file.limits.archives.provider_packed_bytes;
         let stores = Stores::open(stores_config)?;
-        let plugins = PluginHost::load(HostConfig {
-            entries: config.plugins.clone(),
-            builtin_dir: paths::builtin_plugins()?,
-            plugin_dirs: config.plugin_dirs.clone(),
-            policy: config.plugin_policy.clone(),
-            limits: limits::plugins(config),
-            filesystem_root: filesystem_root.clone(),
-        })
-        .await?;
+        let plugins = PluginHost::load(plugins::host_config(config)?).await?;
         let storage: Arc<dyn StorageDecisions> = Arc::new(plugins.clone());
         let policy: Arc<dyn AccessPolicy> = Arc::new(plugins.clone());
 
@@ -328,6 +341,7 @@ impl Parts {
             access: Access::new(AccessOptions {
                 verifier,
                 policy,
+                labels: Arc::new(feed.clone()),
                 base,
                 local_only,
             }),
@@ -353,6 +367,7 @@ impl Parts {
                 reconciler: reconciler.clone(),
                 scanner: scanner.clone(),
                 policies: Arc::new(plugins.clone()),
+                policies_changed: plugins_changed,
                 artifact_keys: keys,
                 signer: signing.signer,
                 default_storage: config.default_storage.clone(),
@@ -394,7 +409,7 @@ impl Parts {
         &self,
         config: &Config,
         telemetry: Arc<Telemetry>,
-        manifest_problems: control::ManifestProblems,
+        problems: Problems,
         freshness: Arc<Freshness>,
         listener: Option<&JoinHandle<bool>>,
     ) -> Observer {
@@ -410,7 +425,7 @@ impl Parts {
             scanner: self.scanner.clone(),
             plugins: self.plugins.clone(),
             public_keys: self.public_keys.clone(),
-            manifest_problems,
+            problems,
             tokens: self.tokens.clone(),
             signing_problem: self.signing_problem.clone(),
             limits: limits::reported(config),

@@ -3,7 +3,6 @@
 use crate::config::Config;
 use crate::control;
 use crate::data::DataDir;
-use crate::paths;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -13,7 +12,7 @@ use opendepot_crds::{ANNOTATION_REQUESTED_AT, MANAGER_VERSION, Version};
 use opendepot_domain::seam::StorageDecisions as _;
 use opendepot_domain::{Artifact, ArtifactRecord, Kind, Operation};
 use opendepot_identity::{ArtifactKeys, SealState};
-use opendepot_plugin::{HostConfig, PluginHost};
+use opendepot_plugin::PluginHost;
 use opendepot_transfer::{Expected, Stores, StoresConfig};
 use serde_json::json;
 use std::process::ExitCode;
@@ -48,15 +47,7 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
         None => data.open_store(WATCH_HISTORY)?.client("default"),
     };
     let keys = data.artifact_keys(&config)?;
-    let plugins = PluginHost::load(HostConfig {
-        entries: config.plugins.clone(),
-        builtin_dir: paths::builtin_plugins()?,
-        plugin_dirs: config.plugin_dirs.clone(),
-        policy: config.plugin_policy.clone(),
-        limits: opendepot_plugin::Limits::default(),
-        filesystem_root: config.filesystem_root.clone(),
-    })
-    .await?;
+    let plugins = PluginHost::load(crate::plugins::host_config(&config)?).await?;
     let stores = Stores::open(StoresConfig::new(&config.filesystem_root))?;
     let api: Api<Version> = Api::all(client.clone());
     let versions = api

@@ -7,7 +7,8 @@ use crate::loaded::Link;
 use crate::text;
 use crate::v0_1::auth::AuthPluginPre;
 use crate::v0_1::auth::opendepot::auth::types as wit;
-use crate::v0_1::host::types::{ArtifactKind as WitKind, Problem};
+use crate::v0_1::host::types::{ArtifactKind as WitKind, Attribute, Problem};
+use opendepot_domain::access::{Decider, Denial, Labels};
 use opendepot_domain::seam::{AccessPolicy, Binding, BindingPolicies, BindingProblem, BoxFuture};
 use opendepot_domain::{Action, ArtifactKind, Authentication, Decision, PluginId, Subject, Target};
 use std::sync::Arc;
@@ -24,12 +25,13 @@ pub(crate) struct AuthGuest {
 }
 
 impl Caller {
-    /// Validates settings and prepares without bindings.
+    /// Validates settings and prepares with the bindings that are in force.
     pub(crate) async fn load_auth(
         &self,
         identity: Arc<Identity>,
         settings: Arc<str>,
         pre: AuthPluginPre<CallState>,
+        bindings: &[Binding],
     ) -> Result<AuthGuest, LoadError> {
         let (own, text) = (pre.clone(), Arc::clone(&settings));
         let validated = self
@@ -55,7 +57,8 @@ impl Caller {
             pre,
             state: Ok(Arc::from([])),
         };
-        let prepared = self.prepare(&guest, Vec::new()).await?;
+        let bindings = bindings.iter().map(Into::into).collect();
+        let prepared = self.prepare(&guest, bindings).await?;
         guest.state = Ok(prepared.state.into());
         Ok(guest)
     }
@@ -223,16 +226,24 @@ impl PluginHost {
             let outcome = self.answers(link, subject, action, &wit_targets, now).await;
             match outcome {
                 Ok(decisions) => {
+                    if let ([target], [decision]) = (targets, decisions.as_slice())
+                        && tracing::enabled!(target: "opendepot::audit", tracing::Level::DEBUG)
+                    {
+                        log_answer(link, subject, action, target, decision);
+                    }
                     for (so_far, decision) in combined.iter_mut().zip(decisions) {
-                        apply(so_far, decision, &link.id);
+                        apply(so_far, decision, link);
                     }
                 }
                 // Anything but a well-formed answer denies, everything.
                 Err(reason) => {
-                    let reason = format!("policy `{}` is not available: {reason}", link.id);
+                    let denial = Denial {
+                        by: Some(decider(link)),
+                        reason: format!("policy `{}` is not available: {reason}", link.id),
+                    };
                     for so_far in &mut combined {
                         if !matches!(so_far, Decision::Deny(_)) {
-                            *so_far = Decision::Deny(reason.clone());
+                            *so_far = Decision::Deny(denial.clone());
                         }
                     }
                 }
@@ -311,14 +322,60 @@ impl PluginHost {
 }
 
 /// Any deny denies; else any allow allows.
-fn apply(so_far: &mut Decision, decision: wit::Decision, plugin: &PluginId) {
+fn apply(so_far: &mut Decision, decision: wit::Decision, link: &Link<AuthGuest>) {
     match (&*so_far, decision) {
         (Decision::Deny(_), _) | (_, wit::Decision::Abstain) => {}
         (_, wit::Decision::Allow) => *so_far = Decision::Allow,
         (_, wit::Decision::Deny(reason)) => {
-            *so_far = Decision::Deny(format!("policy `{plugin}`: {}", text::shown(&reason)));
+            *so_far = Decision::Deny(Denial {
+                by: Some(decider(link)),
+                reason: format!("policy `{}`: {}", link.id, text::shown(&reason)),
+            });
         }
     }
+}
+
+fn decider(link: &Link<AuthGuest>) -> Decider {
+    let guest = link.guest.as_ref().ok();
+    Decider {
+        plugin: link.id.clone(),
+        digest: guest.map(|guest| guest.identity.digest.as_str().into()),
+    }
+}
+
+/// One policy's answer about one target, for who follows decisions: at level debug, because only
+/// denials are always kept.
+fn log_answer(
+    link: &Link<AuthGuest>,
+    subject: &Subject,
+    action: Action,
+    target: &Target,
+    answer: &wit::Decision,
+) {
+    let (answer, reason) = match answer {
+        wit::Decision::Allow => ("allow", ""),
+        wit::Decision::Abstain => ("abstain", ""),
+        wit::Decision::Deny(reason) => ("deny", reason.as_str()),
+    };
+    let digest = link
+        .guest
+        .as_ref()
+        .map(|guest| guest.identity.digest.as_str());
+    tracing::debug!(
+        target: "opendepot::audit",
+        action = action.as_str(),
+        subject.name = %subject.name,
+        subject.authentication = subject.authentication.as_str(),
+        subject.client_address = %subject.client_address,
+        resource.namespace = %target.namespace,
+        resource.kind = target.kind.as_str(),
+        resource.name = %target.name,
+        plugin.name = link.id.as_str(),
+        plugin.digest = digest.unwrap_or_default(),
+        reason = text::shown(reason),
+        "policy `{}` answers {answer} to {} of {} `{}/{}`",
+        link.id, action.as_str(), target.kind, target.namespace, target.name
+    );
 }
 
 /// The problems that a guest reports, on one line.
@@ -384,9 +441,29 @@ impl From<&Target> for wit::Target {
             version: target.version.as_ref().map(ToString::to_string),
             os: platform.map(|p| p.os().to_owned()),
             arch: platform.map(|p| p.arch().to_owned()),
-            attributes: Vec::new(),
+            attributes: label_attributes(&target.labels),
         }
     }
+}
+
+/// Labels as a target's attributes: one a label, and one that says that these are all.
+fn label_attributes(labels: &Labels) -> Vec<Attribute> {
+    let mut attributes = Vec::new();
+    for (all, prefix, labels) in [
+        ("namespace-labels", "namespace-label/", &labels.namespace),
+        ("labels", "label/", &labels.resource),
+    ] {
+        let Some(labels) = labels else { continue };
+        attributes.push(Attribute {
+            name: all.to_owned(),
+            value: "known".to_owned(),
+        });
+        attributes.extend(labels.iter().map(|(key, value)| Attribute {
+            name: format!("{prefix}{key}"),
+            value: value.clone(),
+        }));
+    }
+    attributes
 }
 
 impl From<&Binding> for wit::Binding {

@@ -1,5 +1,6 @@
 //! What the operator writes (plugins.md 2). Raw: parsed into grants and checked while loading.
 
+use crate::compile::CompileConfig;
 use crate::limits::Limits;
 use opendepot_domain::{PluginId, Sha256};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One entry of the key `plugins`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PluginEntry {
     /// The plugin's name in this host; for storage what `storageConfig.plugin.name` refers to.
@@ -40,12 +41,12 @@ pub enum Source {
     Folder(PathBuf),
     /// A plugin that ships with the executable.
     Builtin(PluginId),
-    /// An OCI artifact, pinned by digest. Not available yet.
+    /// An OCI artifact: `registry/repository@sha256:…`.
     Oci(String),
 }
 
 /// What the operator grants. An empty list means none.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GrantsConfig {
     /// Stores that a placement may name.
@@ -65,7 +66,7 @@ pub struct GrantsConfig {
 }
 
 /// A store pattern and how the host reaches what it matches.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoreGrantConfig {
     /// A store, or a prefix of one that ends in `*`.
@@ -117,7 +118,7 @@ pub enum CredentialKind {
 }
 
 /// Where a secret may be sent.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretGrantConfig {
     /// `host:port`; empty for a secret that only keys MACs.
@@ -125,13 +126,20 @@ pub struct SecretGrantConfig {
 }
 
 /// The key `pluginPolicy`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct PluginPolicy {
     /// The one folder that secrets are files of.
     pub secrets_dir: Option<PathBuf>,
     /// Whether folders that no entry lists are loaded, without any grant.
     pub allow_unlisted: bool,
+    /// PEM public keys. When there are any, a component from a folder or a registry needs a
+    /// detached signature by one of them beside it.
+    pub public_keys: Vec<PathBuf>,
+    /// Components that are never loaded, and are unloaded when they are.
+    pub denied_digests: Vec<Sha256>,
+    /// A docker configuration file with credentials of OCI registries.
+    pub docker_config: Option<PathBuf>,
 }
 
 /// Everything that a host is built from.
@@ -149,4 +157,6 @@ pub struct HostConfig {
     pub limits: Limits,
     /// What the store `file:///` stands for; handed to storage-fs as its `root`.
     pub filesystem_root: PathBuf,
+    /// How components are compiled.
+    pub compile: CompileConfig,
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::metric;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,13 +22,40 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 /// Bytes of a used memory that are zeroed in place rather than given back to the kernel.
 const KEEP_RESIDENT_BYTES: usize = 128 << 10;
 
+/// What compiled code depends on: two engines of one shape, version and CPU run each other's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    reservation: Reservation,
+    memory_bytes: usize,
+    wasm_stack_bytes: usize,
+}
+
+/// Address space of one memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Reservation {
+    /// Pooled, four GiB a memory: no bounds checks in guest code.
+    Guarded,
+    /// Pooled, only what a memory may grow to: guest code checks bounds.
+    Tight,
+    /// Mapped by each call.
+    Mapped,
+}
+
 /// Builds the engine. The pooling allocator reserves address space up front; where that fails
 /// (a low `ulimit -v`, a small machine) first a smaller reservation is tried, then none.
-pub(crate) fn build(limits: &Limits) -> Result<Engine, Error> {
+pub(crate) fn build(limits: &Limits) -> Result<(Engine, Shape), Error> {
+    let shape = |reservation| Shape {
+        reservation,
+        memory_bytes: limits.memory_bytes,
+        wasm_stack_bytes: limits.wasm_stack_bytes,
+    };
     let mut reasons = Vec::new();
     for reservation in [Reservation::Guarded, Reservation::Tight] {
-        match Engine::new(&config(limits, Some(reservation))) {
-            Ok(engine) => return Ok(engine),
+        let shape = shape(reservation);
+        let mut config = shape.config();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+        match Engine::new(&config) {
+            Ok(engine) => return Ok((engine, shape)),
             Err(error) => reasons.push(format!("{reservation:?}: {error:#}")),
         }
     }
@@ -35,45 +63,52 @@ pub(crate) fn build(limits: &Limits) -> Result<Engine, Error> {
         "cannot reserve address space for pooled plugin instances, each call maps its own: {}",
         reasons.join("; ")
     );
-    Engine::new(&config(limits, None)).map_err(|error| Error::Engine(format!("{error:#}")))
+    let shape = shape(Reservation::Mapped);
+    let engine = shape.engine().map_err(Error::Engine)?;
+    Ok((engine, shape))
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Reservation {
-    /// Four GiB a memory: no bounds checks in guest code.
-    Guarded,
-    /// Only what a memory may grow to: guest code checks bounds.
-    Tight,
-}
-
-fn config(limits: &Limits, pooled: Option<Reservation>) -> Config {
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .max_wasm_stack(limits.wasm_stack_bytes)
-        .async_stack_size(limits.wasm_stack_bytes + HOST_STACK_BYTES)
-        .wasm_component_model(true)
-        .memory_init_cow(true);
-    // A trap is classed, not shown: frames would only make it cost more. Replicas answer alike.
-    config
-        .wasm_backtrace_max_frames(None)
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true);
-    // What no guest of ours needs is attack surface only.
-    config
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
-        .wasm_tail_call(false)
-        .wasm_wide_arithmetic(false);
-    let Some(reservation) = pooled else {
-        config.memory_reservation(limits.memory_bytes as u64);
-        return config;
-    };
-    if matches!(reservation, Reservation::Tight) {
-        config
-            .memory_reservation(limits.memory_bytes as u64)
-            .memory_guard_size(64 << 10);
+impl Shape {
+    /// An engine that reserves nothing: for compiling, and where nothing can be reserved.
+    pub(crate) fn engine(&self) -> Result<Engine, String> {
+        Engine::new(&self.config()).map_err(|error| format!("{error:#}"))
     }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(self.wasm_stack_bytes)
+            .async_stack_size(self.wasm_stack_bytes + HOST_STACK_BYTES)
+            .wasm_component_model(true)
+            .memory_init_cow(true);
+        // A trap is classed, not shown: frames would only make it cost more. Replicas answer alike.
+        config
+            .wasm_backtrace_max_frames(None)
+            .cranelift_nan_canonicalization(true)
+            .relaxed_simd_deterministic(true);
+        // What no guest of ours needs is attack surface only.
+        config
+            .wasm_memory64(false)
+            .wasm_relaxed_simd(false)
+            .wasm_tail_call(false)
+            .wasm_wide_arithmetic(false);
+        match self.reservation {
+            Reservation::Guarded => {}
+            Reservation::Tight => {
+                config
+                    .memory_reservation(self.memory_bytes as u64)
+                    .memory_guard_size(64 << 10);
+            }
+            Reservation::Mapped => {
+                config.memory_reservation(self.memory_bytes as u64);
+            }
+        }
+        config
+    }
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let slots = limits.num_instances.saturating_add(SLACK);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
@@ -91,8 +126,7 @@ fn config(limits: &Limits, pooled: Option<Reservation>) -> Config {
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
+    pool
 }
 
 /// When the epoch last advanced, for the liveness check.
@@ -142,36 +176,4 @@ impl Ticker {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Compiles a component. Trusts nothing: only the binary component format is accepted, so
-/// neither text nor code that somebody else compiled.
-///
-/// The limits of time and memory are the caller's to impose; this function has neither state
-/// nor side effects, so that it can run in a process of its own.
-///
-/// # Errors
-/// The reason in words.
-pub(crate) fn compile(
-    engine: &Engine,
-    bytes: &[u8],
-) -> Result<wasmtime::component::Component, String> {
-    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
-    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
-    if bytes.starts_with(MODULE) {
-        return Err("it is a core module, not a component".to_owned());
-    }
-    if bytes.starts_with(b"\x7fELF") {
-        return Err("it is precompiled code, which is never loaded".to_owned());
-    }
-    if !bytes.starts_with(COMPONENT) {
-        return Err("it is not a wasm component".to_owned());
-    }
-    let started = Instant::now();
-    let component = wasmtime::component::Component::from_binary(engine, bytes)
-        .map_err(|error| crate::text::shown(&format!("{error:#}")))?;
-    metric::compiled(started.elapsed());
-    // A failure here only makes the first call slower.
-    let _ = component.initialize_copy_on_write_image();
-    Ok(component)
 }

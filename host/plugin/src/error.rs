@@ -227,6 +227,9 @@ pub enum LoadError {
         /// What the entry says.
         expected: Sha256,
     },
+    /// The operator took the component out of use.
+    #[error("component digest `{0}` is in `pluginPolicy.deniedDigests`")]
+    Denied(Sha256),
     /// A folder entry without a pin.
     #[error("an entry with a folder needs `sha256`; this component's is `{actual}`")]
     Unpinned {
@@ -239,9 +242,17 @@ pub enum LoadError {
     /// The name is taken by another plugin.
     #[error("the name `{0}` is taken by another plugin")]
     NameTaken(PluginId),
-    /// OCI sources are not available yet.
-    #[error("source `oci: {0}` is not supported by this build; use `folder` or `builtin`")]
-    Oci(String),
+    /// An OCI artifact could not be pulled.
+    #[error("cannot pull `{reference}`: {reason}")]
+    Oci {
+        /// The reference.
+        reference: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The folder changed each time that it was read.
+    #[error("`{0}` keeps changing while it is read")]
+    Unsettled(PathBuf),
     /// The bytes are not a component that compiles.
     #[error("cannot compile the component: {0}")]
     Compile(String),

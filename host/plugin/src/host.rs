@@ -1,18 +1,19 @@
 //! The plugin host: what the rest of the program holds.
 
 use crate::call::{Caller, HostFunctions, SlowLane};
+use crate::compile::Compiler;
 use crate::config::{CredentialConfig, HostConfig};
 use crate::egress::{self, HeaderText, HttpSender};
 use crate::engine::{self, Ticker};
 use crate::error::Error;
-use crate::info::{PluginInfo, PluginState};
-use crate::load::Loader;
-use crate::loaded::Loaded;
+use crate::info::PluginInfo;
+use crate::loaded::{Loaded, Place};
 use crate::plan;
+use crate::reload::Watched;
 use arc_swap::ArcSwap;
 use opendepot_domain::PluginId;
 use opendepot_domain::placement::SignedRequest;
-use opendepot_domain::seam::{Binding, BindingProblem};
+use opendepot_domain::seam::{Binding, BindingProblem, BoxFuture};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,10 +28,35 @@ pub struct PluginHost {
 
 pub(crate) struct Inner {
     pub(crate) caller: Caller,
+    pub(crate) services: Services,
     pub(crate) loaded: ArcSwap<Loaded>,
     /// Held while a new snapshot is being built, so that no update is lost.
-    pub(crate) update: Mutex<()>,
+    pub(crate) update: Mutex<Update>,
     ticker: Ticker,
+}
+
+/// What the next snapshot is built from.
+pub(crate) struct Update {
+    pub(crate) config: HostConfig,
+    /// What every auth plugin prepares with.
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) watched: Watched,
+}
+
+/// What a host needs of the rest of the program. Without one of them, what needs it is refused.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// Sends the requests of guests.
+    pub http: Option<Arc<dyn HttpSender>>,
+    /// Brings plugins of OCI registries to disk.
+    pub puller: Option<Arc<dyn PluginPuller>>,
+}
+
+/// Brings plugins of OCI registries to disk.
+pub trait PluginPuller: Send + Sync {
+    /// The folder with `plugin.yaml` and the component of a reference that carries a digest.
+    /// What was pulled once is not pulled again. An error says why not, in words.
+    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<PathBuf, String>>;
 }
 
 /// How the host reaches a store that a placement names: the operator's side of a plan.
@@ -59,7 +85,7 @@ pub struct Credential {
 
 impl PluginHost {
     /// Loads every plugin of the configuration. A plugin that fails poisons only itself: see
-    /// [`Self::describe`]. Plugins get no HTTP; see [`Self::load_with_http`].
+    /// [`Self::describe`]. Plugins get no HTTP; see [`Self::load_with`].
     ///
     /// Must run on the runtime that serves: host functions do their I/O there.
     ///
@@ -67,57 +93,63 @@ impl PluginHost {
     /// [`Error`] when the engine cannot start, two entries share a name, or the folder of
     /// built-ins is missing.
     pub async fn load(config: HostConfig) -> Result<Self, Error> {
-        Self::load_with_http(config, None).await
+        Self::load_with(config, Services::default()).await
     }
 
-    /// As [`Self::load`]; requests of guests go through `http`.
+    /// As [`Self::load`], with what the rest of the program supplies.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub async fn load_with_http(
-        config: HostConfig,
-        http: Option<Arc<dyn HttpSender>>,
-    ) -> Result<Self, Error> {
+    pub async fn load_with(config: HostConfig, services: Services) -> Result<Self, Error> {
         if !config.builtin_dir.is_dir() {
             return Err(Error::BuiltinDir(config.builtin_dir));
         }
         let limits = Arc::new(config.limits.clone());
-        let engine = engine::build(&limits)?;
+        let (engine, shape) = engine::build(&limits)?;
         let ticker = Ticker::start(&engine)?;
+        let compiler = Compiler::new(&engine, shape, config.compile.clone());
         let caller = Caller {
             permits: Arc::new(Semaphore::new(limits.num_instances.max(1) as usize)),
             limits,
             slow_lane: SlowLane::start()?,
             host: Arc::new(HostFunctions {
-                http,
+                http: services.http.clone(),
                 secrets_dir: config.policy.secrets_dir.clone(),
                 io: tokio::runtime::Handle::current(),
             }),
+            compiler: Arc::new(compiler),
             engine,
         };
-        let loaded = Loader::new(&caller, &config)?.load().await?;
-        Ok(Self {
+        let host = Self {
             inner: Arc::new(Inner {
                 caller,
-                loaded: ArcSwap::from_pointee(loaded),
-                update: Mutex::new(()),
+                services,
+                loaded: ArcSwap::from_pointee(Loaded::default()),
+                update: Mutex::new(Update {
+                    config: config.clone(),
+                    bindings: Vec::new(),
+                    watched: Watched::default(),
+                }),
                 ticker,
             }),
-        })
+        };
+        host.load_all(config).await?;
+        Ok(host)
     }
 
     /// Every plugin, serving or not, by name.
     #[must_use]
     pub fn describe(&self) -> Vec<PluginInfo> {
         let loaded = self.inner.loaded.load();
-        let mut infos = loaded.infos.clone();
         let now = Instant::now();
-        for identity in loaded.identities() {
-            for info in infos.iter_mut().filter(|info| info.name == identity.id) {
+        let members = loaded.members.iter().map(|member| {
+            let mut info = member.info.clone();
+            if let Some(identity) = member.identity() {
                 info.breaker = identity.breaker.state(now);
             }
-        }
-        infos
+            info
+        });
+        members.collect()
     }
 
     /// How many auth plugins are asked, those included that failed to load and therefore deny.
@@ -135,35 +167,21 @@ impl PluginHost {
 
     /// Prepares every auth plugin with these bindings and swaps the result in.
     pub(crate) async fn rebind(&self, bindings: &[Binding]) -> Vec<BindingProblem> {
-        let _guard = self.inner.update.lock().await;
+        let mut update = self.inner.update.lock().await;
+        update.bindings = bindings.to_vec();
         let old = self.inner.loaded.load_full();
         let mut problems = Vec::new();
-        let mut auth = Vec::with_capacity(old.auth.len());
-        for link in &old.auth {
-            auth.push(
-                self.inner
-                    .caller
-                    .rebind(link, bindings, &mut problems)
-                    .await,
-            );
+        let mut members = old.members.clone();
+        for member in &mut members {
+            let Some(Place::Auth(link)) = &mut member.place else {
+                continue;
+            };
+            let caller = &self.inner.caller;
+            *link = caller.rebind(link, bindings, &mut problems).await;
+            member.note_prepared();
         }
-        let mut infos = old.infos.clone();
-        for link in &auth {
-            let Ok(guest) = &link.guest else { continue };
-            for info in infos.iter_mut().filter(|info| info.name == link.id) {
-                info.state = match &guest.state {
-                    Ok(_) => PluginState::Serving,
-                    Err(reason) => PluginState::Failed(reason.clone()),
-                };
-            }
-        }
-        self.inner.loaded.store(Arc::new(Loaded {
-            generation: old.generation + 1,
-            storage: old.storage.clone(),
-            auth,
-            scan: old.scan.clone(),
-            infos,
-        }));
+        let loaded = Loaded::new(old.generation + 1, members);
+        self.inner.loaded.store(Arc::new(loaded));
         problems
     }
 

@@ -33,6 +33,9 @@ pub struct PluginInfo {
     pub grants: Vec<String>,
     /// Whether it was loaded.
     pub state: PluginState,
+    /// Why a newer folder or configuration of it is not in force; what is described here serves
+    /// instead.
+    pub refused: Option<String>,
     /// Whether it is called at this moment.
     pub breaker: BreakerState,
 }

@@ -22,6 +22,8 @@
 mod auth;
 mod breaker;
 mod call;
+mod candidate;
+mod compile;
 mod config;
 mod egress;
 mod engine;
@@ -38,8 +40,10 @@ mod metric;
 mod package;
 mod pattern;
 mod plan;
+mod reload;
 mod scan;
 mod secret;
+mod stamp;
 mod storage;
 mod text;
 mod v0_1;
@@ -47,18 +51,20 @@ mod world;
 
 pub use auth::Explained;
 pub use breaker::BreakerState;
+pub use compile::{CompileConfig, WORKER_COMMAND, compile_worker};
 pub use config::{
     CredentialConfig, CredentialKind, GrantsConfig, HostConfig, PluginEntry, PluginPolicy,
     SecretGrantConfig, Source, StoreGrantConfig,
 };
 pub use egress::{CheckedRequest, HeaderText, HttpError, HttpResponse, HttpSender};
 pub use error::{Error, Fault, LoadError, TrapClass};
-pub use host::{Credential, PluginHost, StoreAccess};
+pub use host::{Credential, PluginHost, PluginPuller, Services, StoreAccess};
 pub use info::{PluginInfo, PluginState};
 pub use limits::Limits;
 pub use manifest::Needs;
 pub use opendepot_domain::seam::{Binding, BindingPolicies, BindingProblem};
 pub use pattern::PatternError;
 pub use plan::PlanError;
+pub use reload::{Change, Changed};
 pub use secret::SecretError;
 pub use world::{World, WorldError};

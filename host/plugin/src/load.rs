@@ -1,56 +1,51 @@
-//! From configuration to guests: reads, pins, compiles, links, validates. A plugin that fails
+//! From a candidate to a guest: reads, pins, compiles, links, validates. A plugin that fails
 //! poisons only itself, and never by being left out: a listed policy that fails denies.
 
+use crate::auth::AuthGuest;
 use crate::breaker::{Breaker, BreakerState};
 use crate::call::{Caller, Identity};
-use crate::config::{GrantsConfig, HostConfig, PluginEntry, Source, StoreGrantConfig};
-use crate::engine;
+use crate::candidate::{self, Candidate, Origin};
+use crate::compile::blocking;
+use crate::config::HostConfig;
 use crate::error::{Error, LoadError};
 use crate::grants::Grants;
+use crate::host::Services;
 use crate::info::{PluginInfo, PluginState};
 use crate::link::{Linkers, mismatch, pre};
-use crate::loaded::{Link, Loaded};
-use crate::manifest::Needs;
-use crate::metric::{self, Usage};
+use crate::loaded::{Link, Member, Place};
+use crate::manifest::{Manifest, Needs};
+use crate::metric::Usage;
 use crate::package::{self, Pin};
+use crate::stamp::Stamp;
 use crate::v0_1::auth::AuthPluginPre;
 use crate::v0_1::scan::ScanPluginPre;
 use crate::v0_1::storage::StoragePluginPre;
 use crate::world::{World, WorldError};
+use opendepot_domain::seam::Binding;
 use opendepot_domain::{PluginId, Sha256};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
-/// The built-in that every host has.
-const STORAGE_FS: &str = "storage-fs";
-/// What the store `file:///` is matched by.
-const FILE_STORE: &str = "file:///";
-/// Where unlisted policies stand in their chain.
-const UNLISTED_ORDER: i64 = 1000;
-/// The most subfolders of a plugin folder that are looked at.
-const MAX_SUBFOLDERS: usize = 256;
+/// After what may have been the moment's fault: a registry that is down, a busy machine.
+const RETRY: Duration = Duration::from_secs(30);
 
 pub(crate) struct Loader<'a> {
     caller: &'a Caller,
+    services: &'a Services,
     config: &'a HostConfig,
     linkers: Linkers,
 }
 
-/// A plugin to be loaded.
-struct Candidate {
-    name: PluginId,
-    folder: PathBuf,
-    source: String,
-    pin: Pin,
-    order: i64,
-    settings: Value,
-    grants: GrantsConfig,
-    /// The world to assume when the plugin does not get as far as telling.
-    presumed: World,
+/// What became of a candidate.
+pub(crate) enum Outcome {
+    /// A plugin, serving or not.
+    Member(Box<Member>),
+    /// A folder that nobody listed and that is no plugin.
+    NoPlugin(Box<Origin>),
 }
 
 /// What was read from disk and compiled.
@@ -60,153 +55,131 @@ struct Prepared {
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(caller: &'a Caller, config: &'a HostConfig) -> Result<Self, Error> {
+    pub(crate) fn new(
+        caller: &'a Caller,
+        services: &'a Services,
+        config: &'a HostConfig,
+    ) -> Result<Self, Error> {
+        let mut names = BTreeSet::new();
+        for entry in &config.entries {
+            if !names.insert(&entry.name) {
+                return Err(Error::DuplicateEntry(entry.name.clone()));
+            }
+        }
         let linkers =
             Linkers::new(&caller.engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         Ok(Self {
             caller,
+            services,
             config,
             linkers,
         })
     }
 
-    /// Loads everything.
-    pub(crate) async fn load(&self) -> Result<Loaded, Error> {
-        let mut names = BTreeSet::new();
-        for entry in &self.config.entries {
-            if !names.insert(&entry.name) {
-                return Err(Error::DuplicateEntry(entry.name.clone()));
-            }
+    /// Loads one candidate, or notes why not. `taken` are the names of other plugins.
+    pub(crate) async fn load(
+        &self,
+        origin: Origin,
+        bindings: &[Binding],
+        taken: &BTreeSet<PluginId>,
+    ) -> Outcome {
+        let candidate = &origin.candidate;
+        if let Some(name) = candidate.name.clone() {
+            let info = blank(&name, candidate.source.clone(), candidate.order);
+            let member = self.admit(origin, info, bindings).await;
+            return Outcome::Member(Box::new(member));
         }
-        let mut loaded = Loaded {
-            generation: 1,
-            ..Loaded::default()
+        let candidate::Place::Folder(folder) = candidate.place.clone() else {
+            return Outcome::NoPlugin(Box::new(origin));
         };
-        for entry in &self.config.entries {
-            match self.candidate(entry) {
-                Ok(candidate) => self.admit(&mut loaded, candidate).await,
-                Err(error) => {
-                    let Source::Oci(reference) = &entry.source else {
-                        continue;
-                    };
-                    let info = blank(&entry.name, format!("oci {reference}"), entry.order);
-                    fail(&mut loaded, info, presumed_world(entry), error);
-                }
-            }
-        }
-        if let Ok(name) = PluginId::new(STORAGE_FS)
-            && !names.contains(&name)
-        {
-            let entry = default_entry(name);
-            if let Ok(candidate) = self.candidate(&entry) {
-                self.admit(&mut loaded, candidate).await;
-            }
-        }
-        self.load_unlisted(&mut loaded).await;
-        loaded.sort();
-        Ok(loaded)
-    }
-
-    fn candidate(&self, entry: &PluginEntry) -> Result<Candidate, LoadError> {
-        let mut settings = entry.settings.clone();
-        let mut grants = entry.grants.clone();
-        let (folder, source, pin) = match &entry.source {
-            Source::Oci(reference) => {
-                return Err(LoadError::Oci(crate::text::cut(reference, 200)));
-            }
-            Source::Folder(folder) => (
-                folder.clone(),
-                format!("folder {}", folder.display()),
-                Pin::Required(entry.sha256),
-            ),
-            Source::Builtin(builtin) => {
-                if builtin.as_str() == STORAGE_FS {
-                    self.complete_storage_fs(&mut settings, &mut grants);
-                }
-                (
-                    self.config.builtin_dir.join(builtin.as_str()),
-                    format!("builtin {builtin}"),
-                    Pin::Optional(entry.sha256),
-                )
+        let limit = self.caller.limits.component_bytes;
+        let read = blocking(move || {
+            let manifest = package::read_manifest(&folder)?;
+            let (_, digest) = package::read_component(&folder, &manifest, limit)?;
+            Ok((manifest, digest))
+        });
+        let (manifest, digest) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(
+                    "ignored the {}, it is not a plugin: {error}",
+                    candidate.source
+                );
+                return Outcome::NoPlugin(Box::new(origin));
             }
         };
-        Ok(Candidate {
-            name: entry.name.clone(),
-            folder,
-            source,
-            pin,
-            order: entry.order,
-            settings,
-            grants,
-            presumed: presumed_world(entry),
-        })
+        let name = manifest.metadata.name.clone();
+        let mut info = blank(&name, candidate.source.clone(), candidate.order);
+        let refused = if taken.contains(&name) {
+            LoadError::NameTaken(name)
+        } else if !self.config.policy.allow_unlisted {
+            LoadError::Unlisted(digest)
+        } else {
+            tracing::warn!(
+                plugin.name = name.as_str(),
+                plugin.digest = %digest,
+                "plugin `{name}` is not listed and gets no grants"
+            );
+            info.world = Some(manifest.spec.world);
+            let member = self.admit(origin, info, bindings).await;
+            return Outcome::Member(Box::new(member));
+        };
+        // Nobody asked for it, so it has no place in a chain.
+        info.version = Some(manifest.metadata.version);
+        info.world = Some(manifest.spec.world);
+        info.digest = Some(digest);
+        info.needs = manifest.spec.needs;
+        note_failure(&mut info, &refused);
+        Outcome::Member(Box::new(Member {
+            info,
+            place: None,
+            origin,
+            retry: None,
+        }))
     }
 
-    /// The file system's defaults, where the operator's entry leaves them out.
-    fn complete_storage_fs(&self, settings: &mut Value, grants: &mut GrantsConfig) {
-        if settings.is_null() {
-            *settings = Value::Object(serde_json::Map::new());
-        }
-        if let Value::Object(settings) = settings {
-            let root = self.config.filesystem_root.to_string_lossy().into_owned();
-            settings.entry("root").or_insert(Value::String(root));
-        }
-        if grants.stores.is_empty() {
-            grants.stores.push(StoreGrantConfig {
-                pattern: FILE_STORE.to_owned(),
-                endpoint: None,
-                region: None,
-                options: Default::default(),
-                credentials: None,
-            });
-        }
-    }
-
-    /// Loads one candidate into its world, or notes why not.
-    async fn admit(&self, loaded: &mut Loaded, candidate: Candidate) {
-        let mut info = blank(&candidate.name, candidate.source.clone(), candidate.order);
-        // What is missing is the folder's plugin, whatever the entry calls it.
-        let folder = candidate.folder.file_name().and_then(|name| name.to_str());
-        let builtin = folder
-            .and_then(|name| PluginId::new(name).ok())
-            .unwrap_or_else(|| candidate.name.clone());
-        let (presumed, is_builtin) = (
-            candidate.presumed,
-            matches!(candidate.pin, Pin::Optional(_)),
-        );
-        if let Err(error) = self.try_admit(loaded, candidate, &mut info).await {
-            let world = info.world.unwrap_or(presumed);
-            let error = match error {
-                LoadError::Read { source, .. }
-                    if is_builtin && source.kind() == std::io::ErrorKind::NotFound =>
-                {
-                    LoadError::MissingBuiltin(builtin)
+    async fn admit(&self, origin: Origin, mut info: PluginInfo, bindings: &[Binding]) -> Member {
+        let mut retry = None;
+        let place = match self.try_admit(&origin.candidate, &mut info, bindings).await {
+            Ok(place) => place,
+            Err(error) => {
+                if matches!(error, LoadError::Oci { .. } | LoadError::Call { .. }) {
+                    retry = Some(Instant::now() + RETRY);
                 }
-                other => other,
-            };
-            fail(loaded, info, world, error);
+                let error = missing_builtin(&origin.candidate, error);
+                // In doubt a policy, which denies.
+                let world = info.world.or(origin.candidate.presumed);
+                note_failure(&mut info, &error);
+                Place::failed(world.unwrap_or(World::Auth), &info, &error.to_string())
+            }
+        };
+        Member {
+            info,
+            place: Some(place),
+            origin,
+            retry,
         }
     }
 
     async fn try_admit(
         &self,
-        loaded: &mut Loaded,
-        candidate: Candidate,
+        candidate: &Candidate,
         info: &mut PluginInfo,
-    ) -> Result<(), LoadError> {
+        bindings: &[Binding],
+    ) -> Result<Place, LoadError> {
+        let folder = self.folder(candidate).await?;
         let Prepared {
             component,
             settings,
-        } = self.prepare(&candidate, info).await?;
+        } = self.prepare(candidate, folder, info).await?;
         let grants = Grants::new(&candidate.grants, &info.needs)?;
         info.grants = grants.summary();
-        let name: Arc<str> = Arc::from(candidate.name.as_str());
-        let digest = info.digest.map(|d| d.to_string()).unwrap_or_default();
+        let name: Arc<str> = Arc::from(info.name.as_str());
         let identity = Arc::new(Identity {
-            id: candidate.name.clone(),
+            id: info.name.clone(),
             usage: Usage::of(&name),
             name,
-            digest,
+            digest: info.digest.map(|d| d.to_string()).unwrap_or_default(),
             grants,
             permits: Arc::new(Semaphore::new(self.caller.limits.num_instances_of_one())),
             breaker: Breaker::new(
@@ -214,63 +187,60 @@ impl<'a> Loader<'a> {
                 self.caller.limits.breaker_pause,
             ),
         });
-        let (id, order) = (candidate.name.clone(), candidate.order);
-        let Some(world) = info.world else {
-            return Ok(());
-        };
-        match world {
+        let (id, order) = (info.name.clone(), candidate.order);
+        let world = World::of(&self.caller.engine, &component)?;
+        let place = match world {
             World::Storage => {
                 let pre = StoragePluginPre::new(pre(&self.linkers.storage, &component)?);
                 let pre = pre.map_err(mismatch)?;
-                let guest = self
-                    .caller
-                    .load_storage(Arc::clone(&identity), settings, pre);
-                let guest = Ok(Arc::new(guest.await?));
-                loaded.storage.insert(id.clone(), Link { id, order, guest });
+                let guest = self.caller.load_storage(identity, settings, pre).await?;
+                let guest = Ok(Arc::new(guest));
+                Place::Storage(Link { id, order, guest })
             }
             World::Auth => {
                 let pre = AuthPluginPre::new(pre(&self.linkers.auth, &component)?);
                 let pre = pre.map_err(mismatch)?;
-                let guest = self.caller.load_auth(Arc::clone(&identity), settings, pre);
-                let guest = Ok(Arc::new(guest.await?));
-                loaded.auth.push(Link { id, order, guest });
+                let guest = self.caller.load_auth(identity, settings, pre, bindings);
+                let guest: Arc<AuthGuest> = Arc::new(guest.await?);
+                let guest = Ok(guest);
+                Place::Auth(Link { id, order, guest })
             }
             World::Scan => {
                 let pre = ScanPluginPre::new(pre(&self.linkers.scan, &component)?);
                 let pre = pre.map_err(mismatch)?;
-                let guest = self.caller.load_scan(Arc::clone(&identity), settings, pre);
-                let guest = Ok(Arc::new(guest.await?));
-                loaded.scan.push(Link { id, order, guest });
+                let guest = self.caller.load_scan(identity, settings, pre).await?;
+                let guest = Ok(Arc::new(guest));
+                Place::Scan(Link { id, order, guest })
             }
-        }
-        metric::loaded(&identity.name, &identity.digest, world.as_str());
-        metric::breaker(&identity.name, false);
-        tracing::info!(
-            plugin.name = &*identity.name,
-            plugin.digest = identity.digest.as_str(),
-            plugin.world = world.as_str(),
-            "loaded {world} plugin `{}` from {}",
-            identity.name,
-            info.source
-        );
+        };
         info.state = PluginState::Serving;
-        loaded.infos.push(info.clone());
-        Ok(())
+        Ok(place)
+    }
+
+    async fn folder(&self, candidate: &Candidate) -> Result<PathBuf, LoadError> {
+        let reference = match &candidate.place {
+            candidate::Place::Folder(folder) => return Ok(folder.clone()),
+            candidate::Place::Oci(reference) => reference,
+        };
+        let refused = |reason: String| LoadError::Oci {
+            reference: crate::text::cut(reference, 300),
+            reason,
+        };
+        let Some(puller) = &self.services.puller else {
+            return Err(refused("this command pulls nothing".to_owned()));
+        };
+        puller.pull(reference).await.map_err(refused)
     }
 
     /// Reads, pins and compiles off the async threads; fills `info` as far as it gets.
     async fn prepare(
         &self,
         candidate: &Candidate,
+        folder: PathBuf,
         info: &mut PluginInfo,
     ) -> Result<Prepared, LoadError> {
-        let (folder, pin) = (candidate.folder.clone(), candidate.pin);
         let limit = self.caller.limits.component_bytes;
-        let read = blocking(move || {
-            let manifest = package::read_manifest(&folder)?;
-            let component = package::read_component(&folder, &manifest, limit);
-            Ok((manifest, component))
-        });
+        let read = blocking(move || read_whole(&folder, limit));
         let (manifest, component) = read.await?;
         info.version = Some(manifest.metadata.version.clone());
         info.needs = manifest.spec.needs.clone();
@@ -278,11 +248,12 @@ impl<'a> Loader<'a> {
         let (bytes, digest) = component?;
         info.digest = Some(digest);
         info.size_bytes = Some(bytes.len() as u64);
-        package::check_pin(pin, digest)?;
+        if self.config.policy.denied_digests.contains(&digest) {
+            return Err(LoadError::Denied(digest));
+        }
+        package::check_pin(candidate.pin, digest)?;
         let settings = package::merge_settings(&manifest.spec.settings, &candidate.settings)?;
-        let engine = self.caller.engine.clone();
-        let component =
-            blocking(move || engine::compile(&engine, &bytes).map_err(LoadError::Compile)).await?;
+        let component = self.caller.compiler.compile(bytes, digest).await?;
         let of_type = component.component_type();
         let imports = of_type.imports(&self.caller.engine);
         info.imports = imports
@@ -300,146 +271,44 @@ impl<'a> Loader<'a> {
             settings: settings.into(),
         })
     }
+}
 
-    /// Folders that no entry lists: loaded without grants, or named with what would list them.
-    async fn load_unlisted(&self, loaded: &mut Loaded) {
-        for dir in &self.config.plugin_dirs {
-            let (dir, listed) = (dir.clone(), self.listed_folders());
-            let folders = blocking(move || Ok(subfolders(&dir, &listed))).await;
-            for folder in folders.unwrap_or_default() {
-                self.admit_unlisted(loaded, folder).await;
-            }
-        }
-    }
+/// The component's bytes and digest, or why there are none although the manifest is good.
+type Whole = Result<(Vec<u8>, Sha256), LoadError>;
 
-    async fn admit_unlisted(&self, loaded: &mut Loaded, folder: PathBuf) {
-        let limit = self.caller.limits.component_bytes;
-        let own = folder.clone();
-        let read = blocking(move || {
-            let manifest = package::read_manifest(&own)?;
-            let (_, digest) = package::read_component(&own, &manifest, limit)?;
-            Ok((manifest, digest))
+/// Reads manifest and component that belong together: a folder may be swapped in between.
+fn read_whole(folder: &Path, limit: u64) -> Result<(Manifest, Whole), LoadError> {
+    const NUM_TRIES: usize = 3;
+    let mut read = Err(LoadError::Unsettled(folder.to_owned()));
+    for _ in 0..NUM_TRIES {
+        let before = Stamp::of(folder);
+        read = package::read_manifest(folder).map(|manifest| {
+            let component = package::read_component(folder, &manifest, limit);
+            (manifest, component)
         });
-        let (manifest, digest) = match read.await {
-            Ok(read) => read,
-            Err(error) => {
-                tracing::warn!("ignored `{}`, not a plugin: {error}", folder.display());
-                return;
-            }
-        };
-        let name = manifest.metadata.name.clone();
-        let source = format!("unlisted folder {}", folder.display());
-        let refused = if loaded.has(&name) {
-            Some(LoadError::NameTaken(name.clone()))
-        } else if self.config.policy.allow_unlisted {
-            None
-        } else {
-            Some(LoadError::Unlisted(digest))
-        };
-        if let Some(error) = refused {
-            // Nobody asked for it, so it has no place in a chain.
-            let mut info = blank(&name, source, UNLISTED_ORDER);
-            info.version = Some(manifest.metadata.version);
-            info.world = Some(manifest.spec.world);
-            info.digest = Some(digest);
-            info.needs = manifest.spec.needs;
-            note_failure(loaded, info, &error);
-            return;
+        if Stamp::of(folder) == before {
+            return read;
         }
-        tracing::warn!(
-            plugin.name = name.as_str(),
-            plugin.digest = %digest,
-            "plugin `{name}` is not listed and gets no grants"
-        );
-        let candidate = Candidate {
-            name,
-            folder,
-            source,
-            pin: Pin::Unlisted,
-            order: UNLISTED_ORDER,
-            settings: Value::Null,
-            grants: GrantsConfig::default(),
-            presumed: manifest.spec.world,
-        };
-        self.admit(loaded, candidate).await;
+        read = Err(LoadError::Unsettled(folder.to_owned()));
     }
-
-    fn listed_folders(&self) -> Vec<PathBuf> {
-        self.config
-            .entries
-            .iter()
-            .filter_map(|entry| match &entry.source {
-                Source::Folder(folder) => Some(folder.clone()),
-                Source::Builtin(_) | Source::Oci(_) => None,
-            })
-            .collect()
-    }
+    read
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
-) -> Result<T, LoadError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(LoadError::Compile("the compiler panicked".to_owned())))
-}
-
-fn subfolders(dir: &Path, listed: &[PathBuf]) -> Vec<PathBuf> {
-    let resolve = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let listed: BTreeSet<PathBuf> = listed.iter().map(|path| resolve(path)).collect();
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        tracing::debug!("no plugin folder `{}`", dir.display());
-        return Vec::new();
+/// What is missing is the folder's plugin, whatever the entry calls it.
+fn missing_builtin(candidate: &Candidate, error: LoadError) -> LoadError {
+    let candidate::Place::Folder(folder) = &candidate.place else {
+        return error;
     };
-    let mut folders: Vec<PathBuf> = entries
-        .flatten()
-        // Kubernetes keeps its atomic updates in dotted folders.
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir() && !listed.contains(&resolve(path)))
-        .collect();
-    folders.sort();
-    if folders.len() > MAX_SUBFOLDERS {
-        tracing::warn!(
-            "only the first {MAX_SUBFOLDERS} folders of `{}` are looked at",
-            dir.display()
-        );
-        folders.truncate(MAX_SUBFOLDERS);
-    }
-    folders
-}
-
-fn default_entry(name: PluginId) -> PluginEntry {
-    PluginEntry {
-        source: Source::Builtin(name.clone()),
-        name,
-        sha256: None,
-        order: 100,
-        settings: Value::Null,
-        grants: GrantsConfig::default(),
-    }
-}
-
-/// The world to assume of an entry whose plugin cannot be read. In doubt it is a policy: one that
-/// is listed and cannot be asked must deny, not be left out.
-fn presumed_world(entry: &PluginEntry) -> World {
-    let grants = &entry.grants;
-    let name = match &entry.source {
-        Source::Builtin(name) => name.as_str(),
-        Source::Folder(_) | Source::Oci(_) => entry.name.as_str(),
-    };
-    let is_storage = !grants.stores.is_empty()
-        || !grants.hosts.is_empty()
-        || !grants.credentials.is_empty()
-        || !grants.secrets.is_empty()
-        || grants.create_containers
-        || name.starts_with("storage-");
-    if is_storage {
-        World::Storage
-    } else if grants.judge_findings || name.starts_with("scan-") {
-        World::Scan
-    } else {
-        World::Auth
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let name = name.and_then(|name| PluginId::new(name).ok());
+    match (error, name) {
+        (LoadError::Read { source, .. }, Some(name))
+            if matches!(candidate.pin, Pin::Optional(_))
+                && source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            LoadError::MissingBuiltin(name)
+        }
+        (other, _) => other,
     }
 }
 
@@ -448,7 +317,7 @@ fn blank(name: &PluginId, source: String, order: i64) -> PluginInfo {
         name: name.clone(),
         version: None,
         world: None,
-        digest: None::<Sha256>,
+        digest: None,
         size_bytes: None,
         imports: Vec::new(),
         source,
@@ -456,40 +325,11 @@ fn blank(name: &PluginId, source: String, order: i64) -> PluginInfo {
         needs: Needs::default(),
         grants: Vec::new(),
         state: PluginState::Failed("not loaded".to_owned()),
+        refused: None,
         breaker: BreakerState::Closed,
     }
 }
 
-/// Gives a failed plugin its place, from which it denies.
-fn fail(loaded: &mut Loaded, info: PluginInfo, world: World, error: LoadError) {
-    let (id, order) = (info.name.clone(), info.order);
-    let reason = error.to_string();
-    match world {
-        World::Storage => {
-            let guest = Err(reason);
-            loaded.storage.insert(id.clone(), Link { id, order, guest });
-        }
-        World::Auth => loaded.auth.push(Link {
-            id,
-            order,
-            guest: Err(reason),
-        }),
-        World::Scan => loaded.scan.push(Link {
-            id,
-            order,
-            guest: Err(reason),
-        }),
-    }
-    note_failure(loaded, info, &error);
-}
-
-fn note_failure(loaded: &mut Loaded, mut info: PluginInfo, error: &LoadError) {
-    tracing::error!(
-        plugin.name = info.name.as_str(),
-        "cannot load plugin `{}` from {}: {error}",
-        info.name,
-        info.source
-    );
+fn note_failure(info: &mut PluginInfo, error: &LoadError) {
     info.state = PluginState::Failed(error.to_string());
-    loaded.infos.push(info);
 }

@@ -22,6 +22,21 @@ pub(crate) fn loaded(plugin: &Arc<str>, digest: &str, world: &'static str) {
     .set(1.0);
 }
 
+/// Another version runs in its place, or none.
+pub(crate) fn unloaded(plugin: &Arc<str>, digest: &str, world: &'static str) {
+    gauge!(
+        "opendepot_plugin_info",
+        "plugin" => Arc::clone(plugin), "digest" => digest.to_owned(), "world" => world
+    )
+    .set(0.0);
+}
+
+/// Counts a changed folder or configuration by what became of it: `loaded`, `refused` (an older
+/// one serves on), `failed`, `removed`.
+pub(crate) fn reloaded(result: &'static str) {
+    counter!("opendepot_plugin_reloads_total", "result" => result).increment(1);
+}
+
 /// Records one call. A call that ended with an answer pays for no labels: a decision takes
 /// microseconds.
 pub(crate) fn called(

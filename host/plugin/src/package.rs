@@ -12,7 +12,7 @@ use std::path::Path;
 const MAX_SETTINGS_BYTES: usize = 256 << 10;
 
 /// What an entry demands of the digest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pin {
     /// A listed folder: the digest must be given and match.
     Required(Option<Sha256>),

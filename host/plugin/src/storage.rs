@@ -211,7 +211,7 @@ fn check(
         wit::Transfer::Signed(request) => {
             // The recorded store and key stay the host's; the request only says how to get there.
             plan::check_key(&record.key)?;
-            let mut request = request.into();
+            let mut request = signed_request(&guest.identity.id, request);
             plan::check_signed(grants, &mut request, operation, now)?;
             Ok(Transfer::Signed(request))
         }
@@ -333,21 +333,20 @@ impl From<wit::Placement> for Placement {
     }
 }
 
-impl From<wit::SignedRequest> for SignedRequest {
-    fn from(request: wit::SignedRequest) -> Self {
-        Self {
-            method: request.method,
-            url: request.url,
-            headers: request
-                .headers
-                .into_iter()
-                .map(crate::call::header)
-                .collect(),
-            expires_at: request.expires_at,
-            success: request.success,
-            exists: request.exists,
-            missing: request.missing,
-        }
+fn signed_request(plugin: &PluginId, request: wit::SignedRequest) -> SignedRequest {
+    SignedRequest {
+        plugin: plugin.clone(),
+        method: request.method,
+        url: request.url,
+        headers: request
+            .headers
+            .into_iter()
+            .map(crate::call::header)
+            .collect(),
+        expires_at: request.expires_at,
+        success: request.success,
+        exists: request.exists,
+        missing: request.missing,
     }
 }
 

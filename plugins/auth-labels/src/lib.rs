@@ -26,7 +26,7 @@
 //!
 //! **Where labels come from.** The host puts them into the target's attributes: `namespace-label/KEY`
 //! and `label/KEY`, and it says with `namespace-labels: known` and `labels: known` that these are
-//! all. The hosts of this version do not do so yet: to this plugin all labels are unknown with them.
+//! all. A host knows them when it may read Namespaces and the resource exists.
 //!
 //! **What bounds it.** 200 rules, 50 requirements a selector, 100 values a requirement, 1000 entries
 //! of any other list. A target costs, for each rule that concerns the caller and the action, its

@@ -11,6 +11,7 @@ mod crash;
 mod files;
 mod flags;
 mod plugins;
+mod reload;
 mod signals;
 mod space;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The built-in plugins, which are folders like anybody's.
-fn built(name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     let binary = binary();
     let folders = binary.ancestors().map(|dir| dir.join("plugins").join(name));
     let mut there = folders.filter(|folder| folder.join("plugin.yaml").exists());

@@ -4,6 +4,7 @@ use crate::support::{Mode, NETWORK, Setup, WIDGET, World, run};
 use http::Method;
 use opendepot_api::routes::{Checks, TABLE};
 use opendepot_domain::{Action, ArtifactKind, Decision, Purpose, Target};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// An address of a published thing for each route of the table; a new route must be added here.
@@ -144,7 +145,7 @@ fn a_denial_wins_and_an_odd_answer_is_a_denial() {
     run(async |pool| {
         let odd: [fn() -> Vec<Decision>; 4] = [
             Vec::new,
-            || vec![Decision::Deny("secret reason".to_owned())],
+            || vec![Decision::deny("secret reason")],
             || vec![Decision::Allow, Decision::Allow],
             || vec![Decision::Abstain],
         ];
@@ -188,7 +189,7 @@ fn in_anonymous_mode_every_route_answers_and_a_denial_still_counts() {
                 "{target} with a credential: {answer:?}"
             );
         }
-        let deny = |_: &_, _, _: &_| Decision::Deny("no".to_owned());
+        let deny = |_: &_, _, _: &_| Decision::deny("no");
         let world = Setup::new(Mode::Anonymous).policy(deny).start(&pool).await;
         for (target, checks) in addresses(&world) {
             if checks != Checks::Nothing {
@@ -273,6 +274,13 @@ fn a_decision_is_remembered_until_the_policy_changes() {
         world.policy.generation.fetch_add(1, Ordering::Relaxed);
         assert_eq!(world.get_as_reader(list).await.code(), 200);
         assert_eq!(calls(), 3);
+        // Labels are what a policy may decide by.
+        let labels = BTreeMap::from([("tier".to_owned(), "gold".to_owned())]);
+        world.labels.0.lock().unwrap().resource = Some(labels.into());
+        for _ in 0..2 {
+            assert_eq!(world.get_as_reader(list).await.code(), 200);
+        }
+        assert_eq!(calls(), 4);
     });
 }
 
@@ -447,7 +455,7 @@ fn the_only_platform_is_asked_about_as_well() {
         for (denied, code) in [("darwin", 200), ("linux", 403)] {
             let setup =
                 Setup::new(Mode::Token).policy(move |_, _, target| match &target.platform {
-                    Some(platform) if platform.os() == denied => Decision::Deny(String::new()),
+                    Some(platform) if platform.os() == denied => Decision::deny(""),
                     _ => Decision::Allow,
                 });
             let world = setup.start(&pool).await;

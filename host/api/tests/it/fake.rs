@@ -1,7 +1,8 @@
 //! Hand-written seams.
 
 use opendepot_actors::registry::{CatalogSource, Snapshot};
-use opendepot_domain::seam::{AccessPolicy, BoxFuture, SeamError, StorageDecisions};
+use opendepot_domain::access::Labels;
+use opendepot_domain::seam::{AccessPolicy, BoxFuture, LabelSource, SeamError, StorageDecisions};
 use opendepot_domain::{
     Action, Artifact, ArtifactRecord, Decision, Kind, Operation, Placement, PluginId, Subject,
     Target, Transfer,
@@ -41,6 +42,16 @@ impl AccessPolicy for FakePolicy {
             .flat_map(|target| rule(subject, action, target))
             .collect();
         Box::pin(std::future::ready(answers))
+    }
+}
+
+/// The same labels for everything.
+#[derive(Default)]
+pub(crate) struct FakeLabels(pub(crate) Mutex<Labels>);
+
+impl LabelSource for FakeLabels {
+    fn labels(&self, _: &Target) -> Labels {
+        self.0.lock().unwrap().clone()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A registry in this process: the real actor, stores in a temp folder, hand-written seams.
 
 use crate::facts::{facts, module_id, package_bytes, provider_id};
-use crate::fake::{FakePolicy, FakeSource, FakeStorage, Rule};
+use crate::fake::{FakeLabels, FakePolicy, FakeSource, FakeStorage, Rule};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use opendepot_actors::{Arbiters, RegistryHandle};
 use opendepot_api::routes::Peer;
 use opendepot_api::{Access, AccessOptions, ApiState, Limits, ModuleOptions, Public, StateOptions};
 use opendepot_domain::access::Base;
-use opendepot_domain::seam::{AccessPolicy, StorageDecisions};
+use opendepot_domain::seam::{AccessPolicy, LabelSource, StorageDecisions};
 use opendepot_domain::{Action, Capability, Decision, Purpose, Sha256, Subject, Target, Version};
 use opendepot_identity::{ArtifactKeys, TokenFile, Verifier};
 use opendepot_transfer::{Stores, StoresConfig};
@@ -132,11 +132,13 @@ impl Setup {
             generation: AtomicU64::new(1),
             num_calls: AtomicUsize::new(0),
         });
+        let labels = Arc::new(FakeLabels::default());
         let state = ApiState::new(StateOptions {
             registry: registry.clone(),
             access: Access::new(AccessOptions {
                 verifier,
                 policy: Arc::clone(&policy) as Arc<dyn AccessPolicy>,
+                labels: Arc::clone(&labels) as Arc<dyn LabelSource>,
                 base,
                 local_only: self.mode == Mode::LocalOnly,
             }),
@@ -153,6 +155,7 @@ impl Setup {
             registry,
             storage,
             policy,
+            labels,
             keys,
             token,
             bytes,
@@ -174,6 +177,7 @@ pub(crate) struct World {
     pub(crate) registry: RegistryHandle,
     pub(crate) storage: Arc<FakeStorage>,
     pub(crate) policy: Arc<FakePolicy>,
+    pub(crate) labels: Arc<FakeLabels>,
     pub(crate) keys: Arc<ArtifactKeys>,
     pub(crate) token: String,
     pub(crate) bytes: Bytes,

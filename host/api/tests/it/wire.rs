@@ -336,7 +336,7 @@ fn the_peers_address_comes_from_the_socket() {
             if subject.client_address == "127.0.0.1" {
                 Decision::Allow
             } else {
-                Decision::Deny("other".to_owned())
+                Decision::deny("other")
             }
         });
         let world = setup.start(&pool).await;

@@ -91,6 +91,7 @@ fn with_context<T>(edit: impl FnOnce(&mut ContextOptions), test: impl FnOnce(&Co
             reconciler: ReconcilerHandle::start(arbiters.reconciler(), jobs),
             scanner: ScannerHandle::start(arbiters.scanner()),
             policies: Arc::new(Nothing),
+            policies_changed: tokio::sync::watch::channel(0).1,
             artifact_keys: Arc::clone(&keys),
             signer: Err("none".to_owned()),
             default_storage: None,

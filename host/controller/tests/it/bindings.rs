@@ -23,6 +23,8 @@ pub(crate) struct Policies {
     /// Whether `fatal` still is.
     is_failing: AtomicBool,
     given: watch::Sender<Option<Vec<Binding>>>,
+    /// Told when there are others.
+    pub(crate) changed: watch::Sender<u64>,
 }
 
 impl Default for Policies {
@@ -31,6 +33,7 @@ impl Default for Policies {
             names: Mutex::new(vec![PluginId::new("policy").unwrap()]),
             is_failing: AtomicBool::new(true),
             given: watch::Sender::new(None),
+            changed: watch::Sender::new(0),
         }
     }
 }
@@ -188,6 +191,11 @@ fn bindings_are_given_whole_and_told_what_became_of_them() {
             .delete("a-good", &DeleteParams::default())
             .await
             .unwrap();
+        world.policies.until_given(&["b-broken", "c-none"]).await;
+
+        // Another policy came: it has its own view of them.
+        world.policies.given.send_replace(None);
+        world.policies.changed.send_modify(|number| *number += 1);
         world.policies.until_given(&["b-broken", "c-none"]).await;
 
         // A process that starts anew gives them again and has nothing to write.

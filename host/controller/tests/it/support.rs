@@ -621,6 +621,7 @@ impl Parts<'_> {
                 reconciler: ReconcilerHandle::start(arbiters.reconciler(), options),
                 scanner: ScannerHandle::start(arbiters.scanner()),
                 policies: Arc::clone(self.policies) as Arc<dyn BindingPolicies>,
+                policies_changed: self.policies.changed.subscribe(),
                 artifact_keys: Arc::clone(self.keys),
                 signer,
                 default_storage: None,

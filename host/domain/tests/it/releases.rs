@@ -32,7 +32,7 @@ fn decision() -> impl Strategy<Value = Decision> {
     prop_oneof![
         Just(Decision::Allow),
         Just(Decision::Abstain),
-        Just(Decision::Deny("no".to_owned()))
+        Just(Decision::deny("no"))
     ]
 }
 

@@ -115,6 +115,39 @@ pub(crate) fn load(
     }
 }
 
+/// How to read the configuration again: flags and environment stay what they were.
+#[derive(Clone, Debug)]
+pub(crate) struct Reload {
+    args: ServeArgs,
+    matches: Option<clap::ArgMatches>,
+    path: PathBuf,
+}
+
+impl Reload {
+    /// Nothing where there is no configuration file.
+    pub(crate) fn new(args: &ServeArgs, matches: Option<&clap::ArgMatches>) -> Option<Self> {
+        Some(Self {
+            path: args.config.clone()?,
+            args: args.clone(),
+            matches: matches.cloned(),
+        })
+    }
+
+    /// The configuration file.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Settles everything again.
+    ///
+    /// # Errors
+    /// [`Problems`] with everything that is wrong.
+    pub(crate) fn read(&self) -> Result<Config, Problems> {
+        let settled = settle::settle(&self.args, self.matches.as_ref())?;
+        Ok(settled.config)
+    }
+}
+
 /// Takes the refused switches out of raw arguments, with their values, and says which there were,
 /// in the environment too: the parser would call them unknown.
 pub(crate) fn without_refused(arguments: Vec<String>) -> (Vec<String>, Vec<String>) {

@@ -274,8 +274,8 @@ pub(super) fn settle(
         return Err(Problems(std::mem::take(&mut p.problems)));
     }
     let plugin_policy = file.plugin_policy.clone().unwrap_or(PluginPolicy {
-        secrets_dir: None,
         allow_unlisted: is_local,
+        ..PluginPolicy::default()
     });
     let seconds = |value: Option<u64>, default| Duration::from_secs(value.unwrap_or(default));
     let config = Config {

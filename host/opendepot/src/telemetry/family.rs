@@ -177,7 +177,9 @@ pub(crate) static TABLE: &[Family] = &[
     seconds("opendepot_plugin_compile_duration_seconds", WORK, &[],
         "Time to compile one component."),
     gauge("opendepot_plugin_info", &["plugin", "digest", "world"],
-        "1 for each plugin that was loaded."),
+        "1 for each plugin that is loaded; 0 for one that another version took the place of."),
+    counter("opendepot_plugin_reloads_total", &["result"],
+        "Changed plugins: loaded, refused (what served before serves on), failed, removed."),
     measured_in(Unit::Seconds, gauge("opendepot_epoch_ticker_lag_seconds", &[],
         "How late the last epoch was: guests are stopped that much after their deadline.")),
     // Actors

@@ -18,6 +18,7 @@ pub(crate) use slow_lane::SlowLane;
 pub(crate) use state::CallState;
 
 use crate::breaker::{Breaker, Change};
+use crate::compile::Compiler;
 use crate::egress::HttpSender;
 use crate::engine::TICK;
 use crate::error::{Fault, TrapClass};
@@ -135,6 +136,7 @@ impl Identity {
 /// What all calls share.
 pub(crate) struct Caller {
     pub(crate) engine: Engine,
+    pub(crate) compiler: Arc<Compiler>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) slow_lane: SlowLane,

@@ -35,6 +35,7 @@ fn placement(store: &str, key: &str) -> Placement {
 
 fn signed(method: &str, url: &str) -> SignedRequest {
     SignedRequest {
+        plugin: "artifactory".parse().unwrap(),
         method: method.into(),
         url: url.into(),
         headers: Vec::new(),

@@ -1,9 +1,10 @@
 //! The auth chain: answers, and what is not an answer.
 
 use crate::guests::{self, ABSTAIN, ALLOW, DENY, auth};
-use crate::support::{Site, failure, subject, targets};
+use crate::support::{Site, failure, id, subject, targets};
+use opendepot_domain::access::{Decider, Denial};
 use opendepot_domain::seam::AccessPolicy as _;
-use opendepot_domain::{Action, Decision};
+use opendepot_domain::{Action, Decision, Sha256};
 use opendepot_plugin::{Binding, BindingPolicies as _, PluginHost};
 
 async fn ask(host: &PluginHost, count: usize) -> Vec<Decision> {
@@ -19,15 +20,24 @@ async fn ask_one(authorize: &str) -> Vec<Decision> {
     ask(&host, 3).await
 }
 
+/// The denial of a guest that says why, with who it is.
+fn because(plugin: &str, authorize: &str) -> Decision {
+    let digest = Sha256::of(&auth(authorize)).to_string();
+    Decision::Deny(Denial {
+        by: Some(Decider {
+            plugin: id(plugin),
+            digest: Some(digest.into()),
+        }),
+        reason: format!("policy `{plugin}`: because"),
+    })
+}
+
 #[tokio::test]
 async fn answers_come_one_a_target() {
     assert_eq!(ask_one(ALLOW).await, vec![Decision::Allow; 3]);
     assert_eq!(ask_one(ABSTAIN).await, vec![Decision::Abstain; 3]);
     let denied = ask_one(DENY).await;
-    assert_eq!(
-        denied,
-        vec![Decision::Deny("policy `policy`: because".into()); 3]
-    );
+    assert_eq!(denied, vec![because("policy", DENY); 3]);
 }
 
 #[tokio::test]
@@ -135,16 +145,8 @@ async fn any_deny_denies_then_any_allow_allows() {
     for (name, policies, expected) in [
         ("allow, abstain", vec![ALLOW, ABSTAIN], Decision::Allow),
         ("abstain, allow", vec![ABSTAIN, ALLOW], Decision::Allow),
-        (
-            "allow, deny",
-            vec![ALLOW, DENY],
-            Decision::Deny("policy `p1`: because".into()),
-        ),
-        (
-            "deny, allow",
-            vec![DENY, ALLOW],
-            Decision::Deny("policy `p0`: because".into()),
-        ),
+        ("allow, deny", vec![ALLOW, DENY], because("p1", DENY)),
+        ("deny, allow", vec![DENY, ALLOW], because("p0", DENY)),
         ("abstain", vec![ABSTAIN], Decision::Abstain),
     ] {
         let mut site = Site::new();

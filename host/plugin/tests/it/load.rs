@@ -155,7 +155,7 @@ async fn configuration_mistakes_are_errors_with_advice() {
         site.config.entries.push(entry);
     }
     let host = site.host().await;
-    assert!(failure(&host, "from-oci").unwrap().contains("oci"));
+    assert!(failure(&host, "from-oci").unwrap().contains("cannot pull"));
     assert!(
         failure(&host, "storage-s3")
             .unwrap()

@@ -12,6 +12,7 @@ mod built;
 mod guests;
 mod limits;
 mod load;
+mod reload;
 mod scan;
 mod storage;
 mod support;

@@ -400,6 +400,7 @@ async fn headers_of_signed_plans_are_filled_by_the_host() {
     site.secret("token", "s3cret\n");
     let host = site.host().await;
     let request = |url: &str, secret: &str| SignedRequest {
+        plugin: id("backend"),
         method: "GET".into(),
         url: url.into(),
         headers: vec![(

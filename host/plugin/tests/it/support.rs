@@ -1,12 +1,13 @@
 //! Plugin folders in a temporary directory, and hosts over them.
 
+use opendepot_domain::access::Labels;
 use opendepot_domain::{
     Artifact, ArtifactId, ArtifactKind, ArtifactRecord, Authentication, ConfigName, FileName,
     Namespace, PluginId, ResourceName, Sha256, Subject, Target, Version,
 };
 use opendepot_plugin::{
-    Error, GrantsConfig, HostConfig, HttpSender, Limits, PluginEntry, PluginHost, PluginPolicy,
-    PluginState, Source,
+    CompileConfig, Error, GrantsConfig, HostConfig, HttpSender, Limits, PluginEntry, PluginHost,
+    PluginPolicy, PluginState, Services, Source,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,7 @@ impl Site {
             plugin_dirs: vec![dir.path().join("plugins")],
             policy: PluginPolicy {
                 secrets_dir: Some(dir.path().join("secrets")),
-                allow_unlisted: false,
+                ..PluginPolicy::default()
             },
             // Tests share their machine; only what measures the deadline keeps to 50 ms.
             limits: Limits {
@@ -36,6 +37,7 @@ impl Site {
                 ..Limits::default()
             },
             filesystem_root: dir.path().join("root"),
+            compile: CompileConfig::default(),
         };
         Self { dir, config }
     }
@@ -100,9 +102,15 @@ impl Site {
     }
 
     pub(crate) async fn host_with(&self, http: Arc<dyn HttpSender>) -> PluginHost {
-        PluginHost::load_with_http(self.config.clone(), Some(http))
-            .await
-            .unwrap()
+        PluginHost::load_with(
+            self.config.clone(),
+            Services {
+                http: Some(http),
+                ..Services::default()
+            },
+        )
+        .await
+        .unwrap()
     }
 }
 
@@ -155,6 +163,7 @@ pub(crate) fn targets(count: usize) -> Vec<Target> {
             name: ResourceName::new(format!("module-{index}")).unwrap(),
             version: Some(Version::parse("1.2.3").unwrap()),
             platform: None,
+            labels: Labels::default(),
         })
         .collect()
 }

@@ -88,6 +88,7 @@ impl StorageDecisions for Storage {
                     credentials: None,
                 })),
                 Answer::Signed => Ok(Transfer::Signed(SignedRequest {
+                    plugin: record.plugin.clone(),
                     method: "GET".to_owned(),
                     url: "https://bucket.example/key".to_owned(),
                     headers: Vec::new(),

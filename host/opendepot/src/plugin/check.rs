@@ -79,6 +79,7 @@ async fn load(
         policy: PluginPolicy::default(),
         limits: Limits::default(),
         filesystem_root: PathBuf::from("/"),
+        compile: crate::plugins::compile(None),
     })
     .await?;
     let infos = host.describe();

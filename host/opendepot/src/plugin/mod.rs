@@ -1,0 +1,5 @@
+//! `opendepot plugin …`: what authors of plugins use.
+
+mod check;
+
+pub(crate) use check::check;

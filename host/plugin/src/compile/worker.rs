@@ -1,0 +1,161 @@
+//! The process that compiles: bytes of a component in, code out, under limits that it sets itself
+//! before it reads anything.
+
+use super::{CompileConfig, check_format, precompile};
+use crate::engine::Shape;
+use rustix::process::{Resource, Rlimit};
+use serde::{Deserialize, Serialize};
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The first argument of a worker; the second is the text that [`compile_worker`] gets.
+pub const WORKER_COMMAND: &str = "compile-plugin";
+
+/// Exit code of a worker whose component was refused; the reason is on standard error.
+const EXIT_REFUSED: i32 = 3;
+/// The most that is read of a reason, in bytes.
+const MAX_REASON_BYTES: u64 = 4 << 10;
+/// The most code that is read, in bytes: many times what the largest component compiles to.
+const MAX_CODE_BYTES: u64 = 1 << 30;
+/// Lowest priority: compiling must not slow down serving.
+const NICE: i32 = 19;
+
+/// What a worker is told.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    shape: Shape,
+    memory_bytes: u64,
+    cpu_seconds: u64,
+}
+
+/// What an executable does when its first argument is [`WORKER_COMMAND`]: compiles the component
+/// on standard input, writes the code to standard output, and returns its exit code.
+///
+/// `order` is the second argument. The process limits itself first, so it is good for nothing
+/// else afterwards.
+#[must_use]
+pub fn compile_worker(order: &str) -> i32 {
+    match work(order) {
+        Ok(()) => 0,
+        Err(reason) => {
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            EXIT_REFUSED
+        }
+    }
+}
+
+fn work(order: &str) -> Result<(), String> {
+    let order: Order = serde_json::from_str(order)
+        .map_err(|error| format!("this command is for the host's own use: {error}"))?;
+    limit(&order)?;
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot read the component: {error}"))?;
+    check_format(&bytes)?;
+    let code = precompile(&order.shape.engine()?, &bytes)?;
+    std::io::stdout()
+        .write_all(&code)
+        .map_err(|error| format!("cannot write the code: {error}"))
+}
+
+fn limit(order: &Order) -> Result<(), String> {
+    let cannot = |what: &str, error: rustix::io::Errno| format!("cannot limit {what}: {error}");
+    let set = |resource, limit: u64| {
+        let limit = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
+        };
+        rustix::process::setrlimit(resource, limit)
+    };
+    set(Resource::As, order.memory_bytes).map_err(|e| cannot("memory", e))?;
+    set(Resource::Cpu, order.cpu_seconds).map_err(|e| cannot("time", e))?;
+    // It opens nothing and writes nothing but its answer.
+    set(Resource::Fsize, 0).map_err(|e| cannot("files", e))?;
+    set(Resource::Core, 0).map_err(|e| cannot("core files", e))?;
+    rustix::process::nice(NICE).map_err(|e| cannot("priority", e))?;
+    Ok(())
+}
+
+/// Compiles in a process of its own. Blocks until it ended, at most the timeout.
+pub(super) fn run(
+    executable: &Path,
+    config: &CompileConfig,
+    shape: Shape,
+    bytes: &[u8],
+) -> Result<Vec<u8>, String> {
+    let order = Order {
+        shape,
+        memory_bytes: config.memory_bytes,
+        // Of all its threads together; the wall clock is ours.
+        cpu_seconds: config.timeout.as_secs().saturating_mul(2).max(1),
+    };
+    let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
+    let mut child = Command::new(executable)
+        .args([WORKER_COMMAND, &order])
+        .env_clear()
+        // One heap: its address space is what is limited.
+        .env("MALLOC_ARENA_MAX", "1")
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot start the compiler: {error}"))?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+        return Err("cannot start the compiler: it has no pipes".to_owned());
+    };
+    let (sender, code) = mpsc::channel();
+    let (outcome, status) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A worker that ended early says why by itself.
+            let _ = stdin.write_all(bytes);
+        });
+        scope.spawn(move || {
+            let mut code = Vec::new();
+            let read = stdout.take(MAX_CODE_BYTES).read_to_end(&mut code);
+            let mut reason = String::new();
+            let _ = stderr.take(MAX_REASON_BYTES).read_to_string(&mut reason);
+            let _ = sender.send((read.map(|_| code), reason));
+        });
+        let outcome = code.recv_timeout(config.timeout);
+        if outcome.is_err() {
+            // Ends the pipes, and with them the threads.
+            let _ = child.kill();
+        }
+        (outcome, child.wait())
+    });
+    let Ok((code, reason)) = outcome else {
+        return Err(too_long(config.timeout));
+    };
+    let status = status.map_err(|error| format!("cannot await the compiler: {error}"))?;
+    let died = |how: String| {
+        format!(
+            "the compiler died ({how}): the component needs more than the {} MiB that compiling may take, or broke it",
+            config.memory_bytes >> 20
+        )
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => code.map_err(|error| format!("cannot read the compiler's answer: {error}")),
+        (Some(EXIT_REFUSED), _) => Err(crate::text::shown(reason.trim_end())),
+        (_, Some(signal)) if signal == libc_sigxcpu() => Err(too_long(config.timeout)),
+        (Some(code), _) => Err(died(format!("exit code {code}"))),
+        (None, signal) => Err(died(format!("signal {}", signal.unwrap_or_default()))),
+    }
+}
+
+fn too_long(timeout: Duration) -> String {
+    format!(
+        "compiling it took longer than {} s and was stopped",
+        timeout.as_secs()
+    )
+}
+
+fn libc_sigxcpu() -> i32 {
+    rustix::process::Signal::XCPU.as_raw()
+}
