@@ -13,6 +13,7 @@ mod bindings;
 mod capabilities;
 mod discovery;
 mod hostile;
+mod labels;
 mod metrics;
 mod modules;
 mod providers;
