@@ -44,8 +44,8 @@ pub(crate) struct Loader<'a> {
 pub(crate) enum Outcome {
     /// A plugin, serving or not.
     Member(Box<Member>),
-    /// A folder that nobody listed and that is no plugin.
-    NoPlugin(Box<Origin>),
+    /// A folder that nobody listed and that is no plugin, and why not.
+    NoPlugin(Box<Origin>, LoadError),
 }
 
 /// What was read from disk and compiled.
@@ -90,7 +90,8 @@ impl<'a> Loader<'a> {
             return Outcome::Member(Box::new(member));
         }
         let candidate::Place::Folder(folder) = candidate.place.clone() else {
-            return Outcome::NoPlugin(Box::new(origin));
+            let error = LoadError::Unsettled(PathBuf::from(&candidate.source));
+            return Outcome::NoPlugin(Box::new(origin), error);
         };
         let limit = self.caller.limits.component_bytes;
         let read = blocking(move || {
@@ -100,13 +101,7 @@ impl<'a> Loader<'a> {
         });
         let (manifest, digest) = match read.await {
             Ok(read) => read,
-            Err(error) => {
-                tracing::warn!(
-                    "ignored the {}, it is not a plugin: {error}",
-                    candidate.source
-                );
-                return Outcome::NoPlugin(Box::new(origin));
-            }
+            Err(error) => return Outcome::NoPlugin(Box::new(origin), error),
         };
         let name = manifest.metadata.name.clone();
         let mut info = blank(&name, candidate.source.clone(), candidate.order);

@@ -6,7 +6,7 @@ use crate::compile::{NUM_COMPILATIONS, blocking};
 use crate::config::HostConfig;
 use crate::error::Error;
 use crate::host::{PluginHost, Update};
-use crate::info::PluginState;
+use crate::info::{PluginInfo, PluginState};
 use crate::load::{Loader, Outcome};
 use crate::loaded::{Loaded, Member, Place};
 use crate::metric;
@@ -109,7 +109,7 @@ impl PluginHost {
             ..
         } = next;
         update.watched = Watched { ignored, unsettled };
-        let mut fresh = self.load_stale(&loader, update, &mut kept, stale).await;
+        let mut fresh = self.load_stale(&loader, update, &old, &kept, stale).await;
         let denied = &config.policy.denied_digests;
         let mut changes = Vec::new();
         for member in &mut fresh {
@@ -142,7 +142,8 @@ impl PluginHost {
         &self,
         loader: &Loader<'_>,
         update: &mut Update,
-        kept: &mut [Member],
+        old: &Loaded,
+        kept: &[Member],
         stale: Vec<Origin>,
     ) -> Vec<Member> {
         let (listed, unlisted): (Vec<_>, Vec<_>) = stale
@@ -169,9 +170,30 @@ impl PluginHost {
             let others = kept.iter().chain(&fresh);
             let others = others.filter(|m| m.origin.candidate.source != origin.candidate.source);
             let taken: BTreeSet<PluginId> = others.map(|m| m.info.name.clone()).collect();
-            match loader.load(origin, &update.bindings, &taken).await {
-                Outcome::Member(member) => fresh.push(*member),
-                Outcome::NoPlugin(origin) => update.watched.ignored.push(*origin),
+            let outcome = loader.load(origin, &update.bindings, &taken).await;
+            let (origin, error) = match outcome {
+                Outcome::Member(member) => {
+                    fresh.push(*member);
+                    continue;
+                }
+                Outcome::NoPlugin(origin, error) => (*origin, error),
+            };
+            let mut members = old.members.iter();
+            // A mistake in its manifest must not take a policy out of the chain.
+            match members.find(|m| m.serves() && is_of(m, &origin.candidate)) {
+                Some(previous) => fresh.push(Member {
+                    info: PluginInfo {
+                        state: PluginState::Failed(error.to_string()),
+                        ..previous.info.clone()
+                    },
+                    origin,
+                    ..previous.clone()
+                }),
+                None => {
+                    let source = &origin.candidate.source;
+                    tracing::warn!("ignored the {source}, it is not a plugin: {error}");
+                    update.watched.ignored.push(origin);
+                }
             }
         }
         fresh
@@ -269,7 +291,7 @@ fn settle(member: &mut Member, previous: Option<&Member>, denied: &[Sha256]) -> 
 
 /// Says what changed, in log and metrics.
 fn tell(old: &Loaded, new: &Loaded, changes: &[Changed]) {
-    let digest = |info: &crate::PluginInfo| info.digest.map(|d| d.to_string()).unwrap_or_default();
+    let digest = |info: &PluginInfo| info.digest.map(|d| d.to_string()).unwrap_or_default();
     for Changed { plugin, change } in changes {
         let info = |loaded: &Loaded| {
             let mut members = loaded.members.iter().map(|member| &member.info);

@@ -58,6 +58,16 @@ async fn a_dropped_folder_is_obeyed_and_a_removed_one_no_more() {
     std::fs::write(folder.join("plugin.wasm"), auth(DENY)).unwrap();
     assert_eq!(look(&host, &site).await, loaded("policy"));
     assert!(matches!(decision(&host).await, Decision::Deny(_)));
+    // A mistake in its manifest does not take it out of the chain; taking it away does.
+    let manifest = std::fs::read_to_string(folder.join("plugin.yaml")).unwrap();
+    std::fs::write(folder.join("plugin.yaml"), manifest.replace("spec", "spek")).unwrap();
+    let changes = look(&host, &site).await;
+    assert!(
+        matches!(&changes[..], [(_, Change::Refused(reason))] if reason.contains("plugin.yaml")),
+        "{changes:?}"
+    );
+    assert!(matches!(decision(&host).await, Decision::Deny(_)));
+    assert_eq!(look(&host, &site).await, [], "said once");
     std::fs::remove_dir_all(&folder).unwrap();
     let changes = host.reload(site.config.clone()).await.unwrap();
     assert_eq!(changes[0].change, Change::Removed);
