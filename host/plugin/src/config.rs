@@ -133,13 +133,8 @@ pub struct PluginPolicy {
     pub secrets_dir: Option<PathBuf>,
     /// Whether folders that no entry lists are loaded, without any grant.
     pub allow_unlisted: bool,
-    /// PEM public keys. When there are any, a component from a folder or a registry needs a
-    /// detached signature by one of them beside it.
-    pub public_keys: Vec<PathBuf>,
     /// Components that are never loaded, and are unloaded when they are.
     pub denied_digests: Vec<Sha256>,
-    /// A docker configuration file with credentials of OCI registries.
-    pub docker_config: Option<PathBuf>,
 }
 
 /// Everything that a host is built from.

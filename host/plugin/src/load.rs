@@ -32,6 +32,8 @@ use wasmtime::component::Component;
 
 /// After what may have been the moment's fault: a registry that is down, a busy machine.
 const RETRY: Duration = Duration::from_secs(30);
+const NO_PULLER: &str =
+    "this build does not speak to OCI registries; use a `folder` or a `builtin` source";
 
 pub(crate) struct Loader<'a> {
     caller: &'a Caller,
@@ -222,7 +224,7 @@ impl<'a> Loader<'a> {
             reason,
         };
         let Some(puller) = &self.services.puller else {
-            return Err(refused("this command pulls nothing".to_owned()));
+            return Err(refused(NO_PULLER.to_owned()));
         };
         puller.pull(reference).await.map_err(refused)
     }
