@@ -30,16 +30,17 @@ pub(crate) struct Inner {
     pub(crate) caller: Caller,
     pub(crate) services: Services,
     pub(crate) loaded: ArcSwap<Loaded>,
-    /// Held while a new snapshot is being built, so that no update is lost.
-    pub(crate) update: Mutex<Update>,
+    /// Held while plugins are loaded, which may take as long as compiling does.
+    pub(crate) reloading: Mutex<Reloading>,
+    /// What every auth plugin prepares with. Held while a snapshot is replaced, so that none is
+    /// lost; never while anything is compiled, because a binding that is revoked must not wait.
+    pub(crate) bindings: Mutex<Vec<Binding>>,
     ticker: Ticker,
 }
 
-/// What the next snapshot is built from.
-pub(crate) struct Update {
+/// What the next look begins with.
+pub(crate) struct Reloading {
     pub(crate) config: HostConfig,
-    /// What every auth plugin prepares with.
-    pub(crate) bindings: Vec<Binding>,
     pub(crate) watched: Watched,
 }
 
@@ -125,11 +126,11 @@ impl PluginHost {
                 caller,
                 services,
                 loaded: ArcSwap::from_pointee(Loaded::default()),
-                update: Mutex::new(Update {
+                reloading: Mutex::new(Reloading {
                     config: config.clone(),
-                    bindings: Vec::new(),
                     watched: Watched::default(),
                 }),
+                bindings: Mutex::new(Vec::new()),
                 ticker,
             }),
         };
@@ -167,8 +168,8 @@ impl PluginHost {
 
     /// Prepares every auth plugin with these bindings and swaps the result in.
     pub(crate) async fn rebind(&self, bindings: &[Binding]) -> Vec<BindingProblem> {
-        let mut update = self.inner.update.lock().await;
-        update.bindings = bindings.to_vec();
+        let mut in_force = self.inner.bindings.lock().await;
+        *in_force = bindings.to_vec();
         let old = self.inner.loaded.load_full();
         let mut problems = Vec::new();
         let mut members = old.members.clone();

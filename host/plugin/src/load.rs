@@ -78,6 +78,11 @@ impl<'a> Loader<'a> {
         })
     }
 
+    /// Whether folders that no entry lists are loaded at all.
+    pub(crate) const fn allows_unlisted(&self) -> bool {
+        self.config.policy.allow_unlisted
+    }
+
     /// Loads one candidate, or notes why not. `taken` are the names of other plugins.
     pub(crate) async fn load(
         &self,

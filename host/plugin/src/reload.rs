@@ -4,13 +4,15 @@
 use crate::candidate::{self, Candidate, Origin, Place as Where};
 use crate::compile::{NUM_COMPILATIONS, blocking};
 use crate::config::HostConfig;
-use crate::error::Error;
-use crate::host::{PluginHost, Update};
+use crate::error::{Error, LoadError};
+use crate::host::{PluginHost, Reloading};
 use crate::info::{PluginInfo, PluginState};
 use crate::load::{Loader, Outcome};
 use crate::loaded::{Loaded, Member, Place};
 use crate::metric;
 use crate::stamp::Stamp;
+use crate::world::World;
+use opendepot_domain::seam::Binding;
 use opendepot_domain::{PluginId, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -61,18 +63,18 @@ impl PluginHost {
     /// # Errors
     /// [`Error::DuplicateEntry`]; everything then stays as it is.
     pub async fn reload(&self, config: HostConfig) -> Result<Vec<Changed>, Error> {
-        let mut update = self.inner.update.lock().await;
-        self.renew(&mut update, config, false).await
+        let mut reloading = self.inner.reloading.lock().await;
+        self.renew(&mut reloading, config, false).await
     }
 
     pub(crate) async fn load_all(&self, config: HostConfig) -> Result<(), Error> {
-        let mut update = self.inner.update.lock().await;
-        self.renew(&mut update, config, true).await.map(drop)
+        let mut reloading = self.inner.reloading.lock().await;
+        self.renew(&mut reloading, config, true).await.map(drop)
     }
 
     async fn renew(
         &self,
-        update: &mut Update,
+        reloading: &mut Reloading,
         config: HostConfig,
         is_first: bool,
     ) -> Result<Vec<Changed>, Error> {
@@ -87,10 +89,10 @@ impl PluginHost {
         let Ok(origins) = looked.await else {
             return Ok(Vec::new());
         };
-        let is_same_policy = update.config.policy == config.policy;
+        let is_same_policy = reloading.config.policy == config.policy;
         let mut next = Next {
             old: &old,
-            watched: &mut update.watched,
+            watched: &reloading.watched,
             is_same_policy,
             is_first,
             kept: Vec::new(),
@@ -108,8 +110,31 @@ impl PluginHost {
             unsettled,
             ..
         } = next;
-        update.watched = Watched { ignored, unsettled };
-        let mut fresh = self.load_stale(&loader, update, &old, &kept, stale).await;
+        reloading.watched = Watched { ignored, unsettled };
+        let bindings = self.inner.bindings.lock().await.clone();
+        let mut batch = Batch {
+            loader: &loader,
+            bindings: &bindings,
+            old: &old,
+            kept: &kept,
+            ignored: &mut reloading.watched.ignored,
+        };
+        let mut fresh = batch.load(stale).await;
+        // From here on nothing takes long. Bindings may have changed while plugins were loaded:
+        // what stays has them already, what is new does not.
+        let in_force = self.inner.bindings.lock().await;
+        let old = self.inner.loaded.load_full();
+        for member in &mut kept {
+            let mut members = old.members.iter();
+            if let Some(now) = members.find(|now| is_of(now, &member.origin.candidate)) {
+                *member = now.clone();
+            }
+        }
+        if *in_force != bindings {
+            for member in &mut fresh {
+                self.bind_again(member, &in_force).await;
+            }
+        }
         let denied = &config.policy.denied_digests;
         let mut changes = Vec::new();
         for member in &mut fresh {
@@ -118,7 +143,7 @@ impl PluginHost {
             changes.push(settle(member, previous, denied));
         }
         kept.extend(fresh);
-        update.config = config;
+        reloading.config = config;
         let gone = old.members.iter().filter(|member| {
             let candidate = &member.origin.candidate;
             !kept.iter().any(|kept| is_of(kept, candidate))
@@ -136,16 +161,29 @@ impl PluginHost {
         Ok(changes)
     }
 
-    /// Loads what is new or changed: listed plugins side by side, then folders that nobody
-    /// listed, whose names must not be taken.
-    async fn load_stale(
-        &self,
-        loader: &Loader<'_>,
-        update: &mut Update,
-        old: &Loaded,
-        kept: &[Member],
-        stale: Vec<Origin>,
-    ) -> Vec<Member> {
+    async fn bind_again(&self, member: &mut Member, bindings: &[Binding]) {
+        if let Some(Place::Auth(link)) = &mut member.place {
+            // The bindings' owner is told of the change, gives them again, and hears of problems.
+            let caller = &self.inner.caller;
+            *link = caller.rebind(link, bindings, &mut Vec::new()).await;
+            member.note_prepared();
+        }
+    }
+}
+
+/// What is new or changed, on its way to being loaded.
+struct Batch<'a> {
+    loader: &'a Loader<'a>,
+    bindings: &'a [Binding],
+    old: &'a Loaded,
+    kept: &'a [Member],
+    ignored: &'a mut Vec<Origin>,
+}
+
+impl Batch<'_> {
+    /// Listed plugins side by side, then folders that nobody listed, whose names must not be
+    /// taken.
+    async fn load(&mut self, stale: Vec<Origin>) -> Vec<Member> {
         let (listed, unlisted): (Vec<_>, Vec<_>) = stale
             .into_iter()
             .partition(|origin| origin.candidate.name.is_some());
@@ -153,13 +191,13 @@ impl PluginHost {
         let mut fresh = Vec::new();
         let mut waiting = listed.into_iter();
         loop {
-            let batch: Vec<_> = waiting.by_ref().take(2 * NUM_COMPILATIONS).collect();
-            if batch.is_empty() {
+            let few: Vec<_> = waiting.by_ref().take(2 * NUM_COMPILATIONS).collect();
+            if few.is_empty() {
                 break;
             }
-            let loads = batch
+            let loads = few
                 .into_iter()
-                .map(|origin| loader.load(origin, &update.bindings, &nobody));
+                .map(|origin| self.loader.load(origin, self.bindings, &nobody));
             for outcome in futures::future::join_all(loads).await {
                 if let Outcome::Member(member) = outcome {
                     fresh.push(*member);
@@ -167,43 +205,46 @@ impl PluginHost {
             }
         }
         for origin in unlisted {
-            let others = kept.iter().chain(&fresh);
+            let others = self.kept.iter().chain(&fresh);
             let others = others.filter(|m| m.origin.candidate.source != origin.candidate.source);
             let taken: BTreeSet<PluginId> = others.map(|m| m.info.name.clone()).collect();
-            let outcome = loader.load(origin, &update.bindings, &taken).await;
-            let (origin, error) = match outcome {
-                Outcome::Member(member) => {
-                    fresh.push(*member);
-                    continue;
-                }
-                Outcome::NoPlugin(origin, error) => (*origin, error),
-            };
-            let mut members = old.members.iter();
-            // A mistake in its manifest must not take a policy out of the chain.
-            match members.find(|m| m.serves() && is_of(m, &origin.candidate)) {
-                Some(previous) => fresh.push(Member {
-                    info: PluginInfo {
-                        state: PluginState::Failed(error.to_string()),
-                        ..previous.info.clone()
-                    },
-                    origin,
-                    ..previous.clone()
-                }),
-                None => {
-                    let source = &origin.candidate.source;
-                    tracing::warn!("ignored the {source}, it is not a plugin: {error}");
-                    update.watched.ignored.push(origin);
-                }
+            match self.loader.load(origin, self.bindings, &taken).await {
+                Outcome::Member(member) => fresh.push(*member),
+                Outcome::NoPlugin(origin, error) => fresh.extend(self.no_plugin(*origin, &error)),
             }
         }
         fresh
+    }
+
+    /// A mistake in its manifest must not take a policy out of the chain.
+    fn no_plugin(&mut self, origin: Origin, error: &LoadError) -> Option<Member> {
+        let mut members = self.old.members.iter();
+        let previous = members.find(|m| is_of(m, &origin.candidate) && m.place.is_some());
+        let Some(previous) = previous.filter(|_| self.loader.allows_unlisted()) else {
+            let source = &origin.candidate.source;
+            tracing::warn!("ignored the {source}, it is not a plugin: {error}");
+            self.ignored.push(origin);
+            return None;
+        };
+        let reason = error.to_string();
+        let world = previous.info.world.unwrap_or(World::Auth);
+        let info = PluginInfo {
+            state: PluginState::Failed(reason.clone()),
+            ..previous.info.clone()
+        };
+        Some(Member {
+            place: Some(Place::failed(world, &info, &reason)),
+            info,
+            origin,
+            retry: None,
+        })
     }
 }
 
 /// Sorts what there is into what stays and what is to be loaded.
 struct Next<'a> {
     old: &'a Loaded,
-    watched: &'a mut Watched,
+    watched: &'a Watched,
     is_same_policy: bool,
     is_first: bool,
     kept: Vec<Member>,
@@ -231,9 +272,15 @@ impl Next<'_> {
             self.kept.push(member.clone());
             return;
         }
-        let is_moved = previous.is_none_or(|member| member.origin.stamp != origin.stamp);
+        // Only files are waited for: what the operator changes counts at once, also where somebody
+        // keeps the folder changing.
+        let is_moved = previous.is_none_or(|member| {
+            let own = &member.origin;
+            own.stamp != origin.stamp && own.candidate == origin.candidate
+        });
         if let Where::Folder(folder) = &origin.candidate.place
             && !self.is_first
+            && self.is_same_policy
             && is_moved
             && self.watched.unsettled.get(folder) != Some(&origin.stamp)
         {
@@ -284,7 +331,8 @@ fn settle(member: &mut Member, previous: Option<&Member>, denied: &[Sha256]) -> 
     member.info = previous.info.clone();
     member.info.refused = Some(reason.clone());
     Changed {
-        plugin,
+        // Its manifest may have given it another name.
+        plugin: previous.info.name.clone(),
         change: Change::Refused(reason),
     }
 }
@@ -304,7 +352,7 @@ fn tell(old: &Loaded, new: &Loaded, changes: &[Changed]) {
         match change {
             Change::Loaded => {
                 metric::reloaded("loaded");
-                let world = info.world.map(crate::World::as_str).unwrap_or_default();
+                let world = info.world.map(World::as_str).unwrap_or_default();
                 tracing::info!(
                     plugin.name = name,
                     plugin.digest = digest,
@@ -342,9 +390,9 @@ fn tell(old: &Loaded, new: &Loaded, changes: &[Changed]) {
         let running = members.filter_map(|member| {
             let identity = member.identity()?;
             let world = match member.place.as_ref()? {
-                Place::Storage(_) => crate::World::Storage,
-                Place::Auth(_) => crate::World::Auth,
-                Place::Scan(_) => crate::World::Scan,
+                Place::Storage(_) => World::Storage,
+                Place::Auth(_) => World::Auth,
+                Place::Scan(_) => World::Scan,
             };
             let name = Arc::clone(&identity.name);
             Some((name, identity.digest.clone(), world.as_str()))

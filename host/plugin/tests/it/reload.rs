@@ -3,12 +3,17 @@
 
 use crate::guests::{ALLOW, DENY, auth};
 use crate::support::{Site, entry, failure, id, subject, targets};
-use opendepot_domain::seam::AccessPolicy as _;
+use opendepot_domain::seam::{AccessPolicy as _, BoxFuture};
 use opendepot_domain::{Action, Decision, Sha256};
-use opendepot_plugin::{Change, Changed, PluginHost, PluginState};
-use std::path::Path;
+use opendepot_plugin::{
+    Binding, BindingPolicies as _, Change, Changed, PluginHost, PluginPuller, PluginState,
+    Services, Source,
+};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
 
 async fn decision(host: &PluginHost) -> Decision {
     let targets = targets(1);
@@ -172,6 +177,129 @@ async fn a_denied_digest_is_unloaded_and_never_served_on() {
     );
     assert!(matches!(decision(&host).await, Decision::Deny(_)));
     assert!(failure(&host, "policy").is_some());
+}
+
+#[tokio::test]
+async fn what_the_operator_takes_away_goes_whatever_happens_to_the_folder() {
+    let component = auth(ALLOW);
+    let deny = |site: &mut Site| site.config.policy.denied_digests = vec![Sha256::of(&component)];
+    let start = async || {
+        let mut site = Site::new();
+        site.config.policy.allow_unlisted = true;
+        let folder = site.folder("policy", "auth", &component);
+        let host = site.host().await;
+        assert_eq!(decision(&host).await, Decision::Allow);
+        (site, folder, host)
+    };
+    // Somebody keeps the folder changing.
+    let (mut site, folder, host) = start().await;
+    deny(&mut site);
+    std::fs::write(folder.join("noise"), "1").unwrap();
+    host.reload(site.config.clone()).await.unwrap();
+    assert!(matches!(decision(&host).await, Decision::Deny(_)));
+    // Somebody breaks the manifest at the same moment.
+    let (mut site, folder, host) = start().await;
+    deny(&mut site);
+    std::fs::write(folder.join("plugin.yaml"), "broken").unwrap();
+    look(&host, &site).await;
+    assert!(matches!(decision(&host).await, Decision::Deny(_)));
+    // Nobody may be unlisted any more.
+    let (mut site, folder, host) = start().await;
+    site.config.policy.allow_unlisted = false;
+    std::fs::write(folder.join("plugin.yaml"), "broken").unwrap();
+    look(&host, &site).await;
+    assert_eq!(decision(&host).await, Decision::Abstain);
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_goes_on_denying_when_its_manifest_breaks_too() {
+    let mut site = Site::new();
+    site.config.policy.allow_unlisted = true;
+    let folder = site.folder("policy", "auth", b"not wasm");
+    let host = site.host().await;
+    assert!(matches!(decision(&host).await, Decision::Deny(_)));
+    std::fs::write(folder.join("plugin.yaml"), "broken").unwrap();
+    look(&host, &site).await;
+    assert!(matches!(decision(&host).await, Decision::Deny(_)));
+}
+
+#[tokio::test]
+async fn a_refused_change_is_told_also_under_another_name() {
+    let mut site = Site::new();
+    site.config.policy.allow_unlisted = true;
+    let folder = site.folder("policy", "auth", &auth(ALLOW));
+    let host = site.host().await;
+    std::fs::write(folder.join("plugin.wasm"), "broken").unwrap();
+    let renamed = MANIFEST.replace("name: policy", "name: other");
+    std::fs::write(folder.join("plugin.yaml"), renamed).unwrap();
+    let changes = look(&host, &site).await;
+    assert!(
+        matches!(&changes[..], [(name, Change::Refused(_))] if name == "policy"),
+        "{changes:?}"
+    );
+    assert_eq!(decision(&host).await, Decision::Allow);
+}
+
+/// Pulls nothing before it is told to.
+struct Held {
+    folder: PathBuf,
+    asked: Notify,
+    go: Notify,
+}
+
+impl PluginPuller for Held {
+    fn pull<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<PathBuf, String>> {
+        Box::pin(async move {
+            self.asked.notify_one();
+            self.go.notified().await;
+            Ok(self.folder.clone())
+        })
+    }
+}
+
+#[tokio::test]
+async fn bindings_do_not_wait_for_what_is_being_loaded() {
+    let component = auth(ALLOW);
+    let mut site = Site::new();
+    site.plugin("old", "auth", &auth(ALLOW));
+    let held = Arc::new(Held {
+        folder: site.folder("pulled", "auth", &component),
+        asked: Notify::new(),
+        go: Notify::new(),
+    });
+    let services = Services {
+        puller: Some(held.clone()),
+        ..Services::default()
+    };
+    let host = PluginHost::load_with(site.config.clone(), services)
+        .await
+        .unwrap();
+    let mut pulled = entry("pulled", PathBuf::new(), Some(Sha256::of(&component)));
+    pulled.source = Source::Oci("registry.example/pulled".to_owned());
+    site.config.entries.push(pulled);
+    let loading = tokio::spawn({
+        let (host, config) = (host.clone(), site.config.clone());
+        async move { host.reload(config).await.unwrap() }
+    });
+    held.asked.notified().await;
+    let before = host.generation();
+    let binding = Binding {
+        name: "late".to_owned(),
+        expression: "true".to_owned(),
+        modules: vec![],
+        providers: vec![],
+        namespaces: vec![],
+    };
+    let given = host.set_bindings(std::slice::from_ref(&binding));
+    let given = tokio::time::timeout(Duration::from_secs(10), given).await;
+    assert_eq!(given.unwrap(), []);
+    assert!(host.generation() > before, "in force");
+    let after = host.generation();
+    held.go.notify_one();
+    let changes = loading.await.unwrap();
+    assert_eq!((changes.len(), &changes[0].change), (1, &Change::Loaded));
+    assert!(host.generation() > after, "the newer snapshot is built on");
+    assert_eq!(host.auth_chain_len(), 2);
 }
 
 /// As the kubelet does it: everything in a hidden folder, names that point into it through
