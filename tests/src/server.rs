@@ -385,7 +385,7 @@ fn exited(pid: u32) -> Option<String> {
 }
 
 /// A port below the range that outgoing connections use, so that none takes it before we do.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 9_000).unwrap();
     for _ in 0..10_000 {

@@ -2,7 +2,7 @@
 //! once as the parts take them and once as `/version` shows them.
 
 use crate::config::Config;
-use opendepot_transfer::FetchLimits;
+use opendepot_transfer::{FetchLimits, SignedLimits};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -54,9 +54,15 @@ pub(crate) fn upstream(config: &Config) -> FetchLimits {
     }
 }
 
+/// Of requests that storage plugins plan.
+pub(crate) fn signed_requests() -> SignedLimits {
+    SignedLimits::default()
+}
+
 /// All of them, under the keys of the configuration; what has no key there is fixed.
 pub(crate) fn reported(config: &Config) -> Value {
     let (plugins, archives, upstream) = (plugins(config), modules(config), upstream(config));
+    let storage = signed_requests();
     let mut limits = serde_json::to_value(&config.file.limits).unwrap_or_default();
     let fixed = json!({
         "plugins": {
@@ -78,6 +84,13 @@ pub(crate) fn reported(config: &Config) -> Value {
         "upstream": {
             "metadataBytes": FetchLimits::METADATA_BYTES,
             "numRedirects": upstream.max_redirects,
+        },
+        "storage": {
+            "readMilliseconds": storage.read_timeout.as_millis(),
+            "numReadRetries": storage.num_read_retries,
+            "syncMilliseconds": storage.sync_timeout.as_millis(),
+            "numSyncRetries": storage.num_sync_retries,
+            "idleMilliseconds": storage.idle_timeout.as_millis(),
         },
         "archives": {
             "nameBytes": archives.name_bytes,

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod control;
 mod data;
+mod egress;
 mod heartbeat;
 mod limits;
 mod memory;

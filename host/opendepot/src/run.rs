@@ -3,6 +3,7 @@
 use crate::admin::{self, Observer, Problems, key_documents};
 use crate::config::{AuthMode, Config, ControllerKind, Reload};
 use crate::data::DataDir;
+use crate::egress::Egress;
 use crate::heartbeat::Heartbeats;
 use crate::plugins::{self, Follower};
 use crate::telemetry::{self, Freshness, Observed, Telemetry};
@@ -281,7 +282,10 @@ impl Parts {
         let mut stores_config = StoresConfig::new(&filesystem_root);
         stores_config.limits.max_object_bytes = config.file.limits.archives.provider_packed_bytes;
         let stores = Stores::open(stores_config)?;
-        let plugins = PluginHost::load(plugins::host_config(config)?).await?;
+        let egress = Egress::new(config)?;
+        let plugins =
+            PluginHost::load_with(plugins::host_config(config)?, egress.services()).await?;
+        let stores = egress.stores(stores, &plugins);
         let storage: Arc<dyn StorageDecisions> = Arc::new(plugins.clone());
         let policy: Arc<dyn AccessPolicy> = Arc::new(plugins.clone());
 

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::control;
 use crate::data::DataDir;
+use crate::egress::Egress;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -47,8 +48,11 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
         None => data.open_store(WATCH_HISTORY)?.client("default"),
     };
     let keys = data.artifact_keys(&config)?;
-    let plugins = PluginHost::load(crate::plugins::host_config(&config)?).await?;
+    let egress = Egress::new(&config)?;
+    let plugins =
+        PluginHost::load_with(crate::plugins::host_config(&config)?, egress.services()).await?;
     let stores = Stores::open(StoresConfig::new(&config.filesystem_root))?;
+    let stores = egress.stores(stores, &plugins);
     let api: Api<Version> = Api::all(client.clone());
     let versions = api
         .list(&ListParams::default())

@@ -62,7 +62,7 @@ impl Grants {
                 return Err(PatternError::new("secret name", name, NAME_RULE));
             }
             let hosts = parse_hosts(&grant.hosts)?;
-            if needs.secrets.contains(name) {
+            if needs.has_secret(name) {
                 secrets.insert(name.clone(), hosts);
             }
         }
@@ -191,6 +191,12 @@ claims: [email, groups]
             r#"{"email":"a@b"}"#
         );
         assert_eq!(both.filter_claims("not json"), "{}");
+        let any = Needs {
+            secrets: vec!["*".into()],
+            ..Needs::default()
+        };
+        let any = grants(CONFIG, &any).unwrap();
+        assert_eq!(any.secrets.keys().collect::<Vec<_>>(), ["other", "token"]);
     }
 
     #[test]

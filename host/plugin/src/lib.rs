@@ -25,6 +25,7 @@ mod call;
 mod candidate;
 mod compile;
 mod config;
+mod denial;
 mod egress;
 mod engine;
 mod error;

@@ -7,6 +7,7 @@ use crate::call::{Caller, Identity};
 use crate::candidate::{self, Candidate, Origin};
 use crate::compile::blocking;
 use crate::config::HostConfig;
+use crate::denial::Denials;
 use crate::error::{Error, LoadError};
 use crate::grants::Grants;
 use crate::host::Services;
@@ -188,6 +189,7 @@ impl<'a> Loader<'a> {
                 self.caller.limits.breaker_faults,
                 self.caller.limits.breaker_pause,
             ),
+            denials: Denials::default(),
         });
         let (id, order) = (info.name.clone(), candidate.order);
         let world = World::of(&self.caller.engine, &component)?;

@@ -9,6 +9,8 @@ use std::path::Path;
 pub(crate) const MAX_BYTES: u64 = 64 << 10;
 const API_VERSION: &str = "opendepot.defdev.io/v1alpha1";
 const KIND: &str = "Plugin";
+/// In `needs.secrets`: whichever the operator grants.
+const ANY_SECRET: &str = "*";
 
 /// A parsed manifest.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,12 +53,20 @@ fn default_component() -> opendepot_domain::FileName {
 pub struct Needs {
     /// Requests to granted hosts.
     pub hosts: bool,
-    /// Secrets, by name.
+    /// Secrets, by name; `*` for any that the operator grants, where settings name them.
     pub secrets: Vec<String>,
     /// Changing severities and suppressing findings.
     pub judge_findings: bool,
     /// Claims of the caller, by name.
     pub claims: Vec<String>,
+}
+
+impl Needs {
+    /// Whether the author asks for a secret of this name.
+    pub(crate) fn has_secret(&self, name: &str) -> bool {
+        let mut secrets = self.secrets.iter();
+        secrets.any(|asked| asked == name || asked == ANY_SECRET)
+    }
 }
 
 impl Manifest {
@@ -85,7 +95,7 @@ impl Manifest {
             )));
         }
         for secret in &manifest.spec.needs.secrets {
-            if !crate::secret::is_secret_name(secret) {
+            if secret != ANY_SECRET && !crate::secret::is_secret_name(secret) {
                 return Err(refuse(format!(
                     "`needs.secrets` names `{}`: {}",
                     crate::text::cut(secret, 80),

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `s3://bucket`, `gs://bucket`, `az://account/container`, `file:///dir` | exactly that store |
 //! | the same with a trailing `*` | every valid store that starts so |
+//! | `https://host/path` | as a store: what signed requests alone reach; `host:port` covers it |
 //! | `host:port` | that host and port over https |
 //! | `http://host:port` | that host and port over plain http |
 
@@ -83,6 +84,41 @@ pub(crate) fn parse_store(store: &str) -> Result<Scheme, PatternError> {
         }
         Scheme::S3 | Scheme::Gs | Scheme::File => Ok(scheme),
     }
+}
+
+/// Whether a store names a server that signed requests alone reach.
+pub(crate) fn is_remote_store(store: &str) -> bool {
+    store.starts_with("https://") || store.starts_with("http://")
+}
+
+/// Checks that such a store is written in its one canonical form: an absolute URL without user
+/// information, query, fragment, default port and final slash, as a URL parser writes it.
+pub(crate) fn parse_remote_store(store: &str) -> Result<url::Url, PatternError> {
+    let refuse = |rule: String| Err(PatternError::new("store", store, rule));
+    if store.len() > 512 {
+        return refuse("at most 512 bytes".to_owned());
+    }
+    let Ok(url) = url::Url::parse(store) else {
+        return refuse("`https://host/path`".to_owned());
+    };
+    let mut canonical = url.clone();
+    canonical.set_query(None);
+    canonical.set_fragment(None);
+    // Both fail only for URLs that cannot carry user information.
+    let _ = canonical.set_username("");
+    let _ = canonical.set_password(None);
+    let canonical = canonical.as_str().trim_end_matches('/');
+    let is_plain = url.has_host()
+        && is_remote_store(store)
+        && store.bytes().all(|b| b.is_ascii_graphic())
+        && !url.path().trim_end_matches('/').contains("//");
+    if !is_plain {
+        return refuse("`https://host/path`".to_owned());
+    }
+    if canonical != store {
+        return refuse(format!("did you mean `{canonical}`?"));
+    }
+    Ok(url)
 }
 
 fn is_bucket(name: &str) -> bool {
@@ -326,6 +362,51 @@ mod tests {
         ] {
             assert!(parse_store(store).is_err(), "{store}");
         }
+    }
+
+    #[test]
+    fn remote_stores_have_one_form() {
+        for store in [
+            "https://depot.example.com",
+            "https://depot.example.com/repository/raw",
+            "http://depot.example.com:8081/dav",
+            "https://[fd00::1]:8443/a",
+            "https://depot.example.com/a%20b",
+        ] {
+            assert!(parse_remote_store(store).is_ok(), "{store}");
+        }
+        for store in [
+            "https://depot.example.com/",
+            "https://depot.example.com/raw/",
+            "https://depot.example.com//raw",
+            "https://DEPOT.example.com/raw",
+            "https://depot.example.com:443/raw",
+            "http://depot.example.com:80",
+            "https://depot.example.com/a/../b",
+            "https://depot.example.com/a/%2e%2e/b",
+            "https://depot.example.com/a?b",
+            "https://depot.example.com/a#b",
+            "https://user@depot.example.com/a",
+            "https://user:pass@depot.example.com/a",
+            "https://depot.example.com\\a",
+            "https://depot.example.com/a b",
+            "https://depot.example.com/a\r\nHost: evil.test",
+            "https://0x7f.1/a",
+            "https://2130706433",
+            "https://",
+            "https:depot.example.com",
+            "ftp://depot.example.com",
+            "",
+        ] {
+            assert!(parse_remote_store(store).is_err(), "{store:?}");
+        }
+        assert!(
+            parse_store("https://depot.example.com").is_err(),
+            "not the host's own client"
+        );
+        let error = parse_remote_store("https://Depot.example.com:443/raw/").unwrap_err();
+        let hint = "did you mean `https://depot.example.com/raw`?";
+        assert!(error.to_string().contains(hint), "{error}");
     }
 
     #[test]

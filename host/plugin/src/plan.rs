@@ -3,7 +3,9 @@
 //! connects.
 
 use crate::grants::Grants;
-use crate::pattern::{PatternError, Scheme, is_clean_path, parse_store};
+use crate::pattern::{
+    PatternError, Scheme, is_clean_path, is_remote_store, parse_remote_store, parse_store,
+};
 use opendepot_domain::placement::{HeaderValue, OptionValue, SignedRequest};
 use opendepot_domain::{Operation, Placement};
 use url::Url;
@@ -25,6 +27,9 @@ pub enum PlanError {
     /// No grant covers the store.
     #[error("store `{0}` is not granted")]
     StoreNotGranted(String),
+    /// Only signed requests reach the store.
+    #[error("store `{0}` is reached by signed requests alone")]
+    SignedOnly(String),
     /// The key leaves its grammar.
     #[error("key `{0}` is not plain segments of at most 1024 bytes")]
     Key(String),
@@ -148,6 +153,38 @@ impl OptionRule {
 
 /// Checks a placement against the grants.
 pub(crate) fn check_placement(grants: &Grants, placement: &Placement) -> Result<(), PlanError> {
+    if is_remote_store(&placement.store) {
+        check_remote(grants, placement)
+    } else {
+        check_native(grants, placement)
+    }
+}
+
+/// Checks a placement on a server that signed requests reach: its host must be granted, and there
+/// is no client to give options or credentials to.
+fn check_remote(grants: &Grants, placement: &Placement) -> Result<(), PlanError> {
+    let url = parse_remote_store(&placement.store)?;
+    if !grants.allows_host(&url) {
+        return Err(host_not_granted(&url));
+    }
+    check_key(&placement.key)?;
+    if let Some(name) = &placement.credentials {
+        return Err(PlanError::Credential(cut(name)));
+    }
+    if let Some((name, _)) = placement.options.first() {
+        return Err(PlanError::Option {
+            name: cut(name),
+            rule: "this kind of store does not have it",
+        });
+    }
+    check_attributes(&placement.attributes)
+}
+
+/// Checks a placement that the host's own client is to reach.
+pub(crate) fn check_native(grants: &Grants, placement: &Placement) -> Result<(), PlanError> {
+    if is_remote_store(&placement.store) {
+        return Err(PlanError::SignedOnly(cut(&placement.store)));
+    }
     let scheme = parse_store(&placement.store)?;
     let grant = grants
         .store(&placement.store)
@@ -252,14 +289,15 @@ pub(crate) fn check_url(grants: &Grants, text: &str) -> Result<Url, PlanError> {
         return Err(refuse("it carries a fragment"));
     }
     if !grants.allows_host(&url) {
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or_default();
-        return Err(PlanError::HostNotGranted(cut(&format!(
-            "{}://{host}:{port}",
-            url.scheme()
-        ))));
+        return Err(host_not_granted(&url));
     }
     Ok(url)
+}
+
+fn host_not_granted(url: &Url) -> PlanError {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().unwrap_or_default();
+    PlanError::HostNotGranted(cut(&format!("{}://{host}:{port}", url.scheme())))
 }
 
 /// Headers that only the host may write.

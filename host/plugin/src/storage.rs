@@ -2,9 +2,9 @@
 
 use crate::auth::problems_text;
 use crate::call::{CallState, Caller, Function, Identity};
+use crate::denial::Denial;
 use crate::error::{Error, Fault, LoadError};
 use crate::host::PluginHost;
-use crate::metric;
 use crate::plan::{self, PlanError};
 use crate::text;
 use crate::v0_1::host::types::{Artifact as WitArtifact, Attribute};
@@ -201,7 +201,7 @@ fn check(
         wit::Transfer::Native(placement) => {
             let placement = placement.into();
             plan::check_recorded(&placement, &record.store, &record.key)?;
-            plan::check_placement(grants, &placement)?;
+            plan::check_native(grants, &placement)?;
             if operation == Operation::Prepare && !grants.may_create_containers {
                 // The operator creates containers; what is missing shows at the first put.
                 return Ok(Transfer::Nothing);
@@ -221,13 +221,7 @@ fn check(
 }
 
 fn refused(guest: &StorageGuest, function: Function, reason: PlanError) -> Error {
-    metric::denied(&guest.identity.name, "plan");
-    tracing::warn!(
-        plugin.name = &*guest.identity.name,
-        plugin.digest = guest.identity.digest.as_str(),
-        "refused a plan of plugin `{}`: {reason}",
-        guest.identity.name
-    );
+    guest.identity.deny(Denial::Plan, &reason);
     Error::Refused {
         plugin: guest.identity.id.clone(),
         function: function.label(),

@@ -48,6 +48,8 @@ pub(crate) enum Area {
     /// kill -9 at each step of a sync, a signing and a deletion, and panics, with a binary made for
     /// it.
     Crash,
+    /// Storage plugins with a real server behind them.
+    Storage,
     /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
     Upstream,
     /// The control plane's conformance suite against a real kube-apiserver with etcd.
@@ -63,6 +65,7 @@ impl Area {
             Self::Clients => "clients",
             Self::Faults => "faults",
             Self::Crash => "crash",
+            Self::Storage => "storage",
             Self::Upstream => "upstream",
             Self::Cluster => "cluster",
         }
@@ -197,6 +200,12 @@ impl Runner {
                         Lookup::Absent(reason) => left_out.push((module, reason)),
                     }
                 }
+            }
+            Area::Storage => {
+                self.set("OPENDEPOT_NGINX", tools::require(Tool::Nginx)?.path);
+                self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);
+                let provider = tools::require(Tool::ExampleProvider)?.path;
+                self.set("OPENDEPOT_EXAMPLE_PROVIDER", provider);
             }
             Area::Upstream if !is_online() => {
                 left_out.push((

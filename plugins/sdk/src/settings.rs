@@ -8,6 +8,7 @@
 use crate::artifact::Problem;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 
 /// The longest settings text that is read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -148,6 +149,12 @@ impl<'a> Object<'a> {
         self.field(key).is_some()
     }
 
+    /// Whether there is text at `key`. Never a problem: for settings that are a word or an object.
+    #[must_use]
+    pub fn is_text(&self, key: &str) -> bool {
+        matches!(self.field(key), Some(Value::String(_)))
+    }
+
     /// The text at `key`, when there is one; a problem when it is of another type.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&'a str> {
@@ -202,6 +209,22 @@ impl<'a> Object<'a> {
                 None
             }
         }
+    }
+
+    /// The whole number at `key`, when there is one; a problem when it is another thing or outside
+    /// of `within`.
+    #[must_use]
+    pub fn number(&self, key: &str, within: RangeInclusive<u64>) -> Option<u64> {
+        let value = self.field(key)?;
+        let number = value.as_u64().filter(|number| within.contains(number));
+        if number.is_none() {
+            let (least, most) = (within.start(), within.end());
+            self.problem(
+                key,
+                format!("must be a whole number from {least} to {most}"),
+            );
+        }
+        number
     }
 
     /// The value that the text at `key` is the name of; a problem when it is none of them.
@@ -408,6 +431,21 @@ mod tests {
             assert!(parse(text, "settings", &problems).is_none());
             assert_eq!(problems.into_vec().len(), 1);
         }
+    }
+
+    #[test]
+    fn numbers_are_whole_and_within_their_range() {
+        let problems = Problems::new();
+        let text = r#"{"a": 5, "b": 0, "c": 1.5, "d": "5", "e": -1, "f": 9e99}"#;
+        let value = parse(text, "", &problems).unwrap();
+        let root = Object::new(&value, "", &problems).unwrap();
+        assert_eq!(root.number("a", 1..=5), Some(5));
+        for key in ["b", "c", "d", "e", "f", "absent"] {
+            assert_eq!(root.number(key, 1..=5), None, "{key}");
+        }
+        let found = paths(problems);
+        let keys: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(keys, ["b", "c", "d", "e", "f"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use opendepot_domain::seam::StorageDecisions;
 use opendepot_domain::{
     Artifact, ArtifactId, ArtifactRecord, H1, Operation, PluginId, ResourceName, Sha256, Transfer,
 };
-use opendepot_transfer::{Expected, HashedState, Source, Stores};
+use opendepot_transfer::{HashedState, Stores};
 use sha2::Digest as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub struct SourceIdentity {
 pub struct Fetched {
     file: TempPath,
     /// The state that the file was in when it was hashed; only then is it stored without being read again.
-    hashed: Option<HashedState>,
+    pub(super) hashed: Option<HashedState>,
     /// Digest of the bytes to store.
     pub sha256: Sha256,
     /// Their size.
@@ -310,31 +310,6 @@ impl Workshop {
         stage("store", self.put(record, artifact, fetched)).await
     }
 
-    async fn put(
-        &self,
-        record: &ArtifactRecord,
-        artifact: &Artifact,
-        fetched: &Fetched,
-    ) -> Result<(), JobError> {
-        let prepare = self.plan(record, artifact, Operation::Prepare).await?;
-        if !matches!(prepare, Transfer::Nothing) {
-            return Err(JobError::Unsupported(
-                "this plugin asks for a container to be created",
-            ));
-        }
-        let plan = self.plan(record, artifact, Operation::Put).await?;
-        let expected = Expected {
-            size: record.size,
-            sha256: record.sha256,
-        };
-        let source = Source {
-            path: &fetched.file,
-            hashed: fetched.hashed,
-        };
-        self.stores.put(&plan, source, expected).await?;
-        Ok(())
-    }
-
     pub(super) async fn erase(
         &self,
         record: &ArtifactRecord,
@@ -353,7 +328,7 @@ impl Workshop {
         Ok(self.stores.head(&plan).await? == Some(record.size))
     }
 
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         record: &ArtifactRecord,
         artifact: &Artifact,

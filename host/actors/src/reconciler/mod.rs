@@ -12,6 +12,7 @@ mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use failure::JobError;
 pub use handle::{ReconcilerHandle, ReconcilerOptions};

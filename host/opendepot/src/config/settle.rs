@@ -352,11 +352,6 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
             "cloud storage",
         ),
         (
-            "egress.plugins",
-            file.egress.plugins != unused,
-            "requests of plugins",
-        ),
-        (
             "egress.identity",
             file.egress.identity != unused,
             "identity providers",
@@ -370,6 +365,9 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
         if given {
             problems.push(format!("`{key}` is not available yet: {feature}"));
         }
+    }
+    if let Err(error) = file.egress.plugins.policy() {
+        problems.push(format!("`egress.plugins`: {error}"));
     }
     match file
         .storage

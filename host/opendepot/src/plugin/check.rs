@@ -114,10 +114,11 @@ fn facts(info: &PluginInfo) -> String {
         fact("asks for", "requests to hosts (`grants.hosts`)".to_owned());
     }
     for secret in &needs.secrets {
-        fact(
-            "asks for",
-            format!("the secret `{secret}` (`grants.secrets`)"),
-        );
+        let what = match secret.as_str() {
+            "*" => "the secrets that its settings name".to_owned(),
+            name => format!("the secret `{name}`"),
+        };
+        fact("asks for", format!("{what} (`grants.secrets`)"));
     }
     if needs.judge_findings {
         let what = "changing severities and suppressing findings (`grants.judge-findings`)";

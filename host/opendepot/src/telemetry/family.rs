@@ -151,7 +151,7 @@ pub(crate) static TABLE: &[Family] = &[
     counter("opendepot_sync_outcome_total", &["stage", "reason"],
         "Ends of a sync's stages, by condition reason; of publish by kind of failure."),
     counter("opendepot_upstream_requests_total", &["host_class", "code"],
-        "Requests to sources, redirects included; error is no answer, refused is the egress policy."),
+        "Requests to sources and, as plugin, to hosts of plugins, redirects included; error is no answer, refused is the egress policy."),
     gauge("opendepot_upstream_ratelimit_remaining", &[],
         "Requests that GitHub last said are left."),
     gauge("opendepot_versions", &["kind", "state"],

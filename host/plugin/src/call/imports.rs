@@ -3,8 +3,8 @@
 
 use super::CallState;
 use super::state::Stop;
+use crate::denial::Denial;
 use crate::egress::{self, HttpError, HttpResponse, Refusal, Wanted};
-use crate::metric;
 use crate::secret::{self, SecretError, SecretKey};
 use crate::text;
 use crate::v0_1::host::{http, log, secrets, types};
@@ -67,16 +67,6 @@ impl log::Host for CallState {
 }
 
 impl CallState {
-    fn deny(&self, import: &'static str, reason: &str) {
-        metric::denied(&self.plugin.name, import);
-        tracing::warn!(
-            plugin.name = &*self.plugin.name,
-            plugin.digest = self.plugin.digest.as_str(),
-            "refused `{import}` to plugin `{}`: {reason}",
-            self.plugin.name
-        );
-    }
-
     fn push_secret(&mut self, key: SecretKey) -> wasmtime::Result<Resource<SecretKey>> {
         self.resources.push(key).map_err(|error| match error {
             ResourceTableError::Full => Stop::Resources.into(),
@@ -98,7 +88,8 @@ impl secrets::Host for CallState {
         self.spend_host_call()?;
         if !self.plugin.grants.secrets.contains_key(&name) {
             let shown = text::cut(&name, 80);
-            self.deny("secrets.open", &format!("secret `{shown}` is not granted"));
+            let reason = format_args!("secret `{shown}` is not granted");
+            self.plugin.deny(Denial::SecretsOpen, &reason);
             return Ok(Err(secrets::Error::Denied(
                 "the secret is not declared and granted".to_owned(),
             )));
@@ -177,7 +168,7 @@ impl http::Host for CallState {
             })),
             Err(error) => Ok(Err(match error {
                 HttpError::Denied(reason) => {
-                    self.deny("http.send", &text::shown(&reason));
+                    self.plugin.deny(Denial::HttpSend, &text::shown(&reason));
                     http::Error::Denied(reason)
                 }
                 HttpError::Timeout => http::Error::Timeout,

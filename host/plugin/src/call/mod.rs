@@ -19,6 +19,7 @@ pub(crate) use state::CallState;
 
 use crate::breaker::{Breaker, Change};
 use crate::compile::Compiler;
+use crate::denial::Denials;
 use crate::egress::HttpSender;
 use crate::engine::TICK;
 use crate::error::{Fault, TrapClass};
@@ -100,6 +101,7 @@ pub(crate) struct Identity {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) breaker: Breaker,
     pub(crate) usage: Usage,
+    pub(crate) denials: Denials,
 }
 
 impl Identity {

@@ -76,6 +76,62 @@ fn placements_outside_their_grants_are_refused() {
 }
 
 #[test]
+fn servers_are_places_for_signed_requests_alone() {
+    let good = "https://artifactory.example.com/repository/raw";
+    assert!(check_placement(&grants(), &placement(good, "m/x.zip")).is_ok());
+    let plain = placement("http://plain.example.com:8080", "x");
+    assert!(check_placement(&grants(), &plain).is_ok());
+    for (name, store, key) in [
+        ("another host", "https://evil.example.com/repository", "k"),
+        (
+            "another port",
+            "https://artifactory.example.com:8443/x",
+            "k",
+        ),
+        ("another scheme", "http://artifactory.example.com/x", "k"),
+        ("metadata address", "http://169.254.169.254/latest", "k"),
+        ("loopback", "https://127.0.0.1/x", "k"),
+        (
+            "user information",
+            "https://a@artifactory.example.com/x",
+            "k",
+        ),
+        (
+            "another spelling",
+            "https://artifactory.example.com:443/x",
+            "k",
+        ),
+        ("final slash", "https://artifactory.example.com/x/", "k"),
+        (
+            "climbing store",
+            "https://artifactory.example.com/x/../y",
+            "k",
+        ),
+        ("query", "https://artifactory.example.com/x?a=b", "k"),
+        (
+            "line break",
+            "https://artifactory.example.com/x\r\nHost: a",
+            "k",
+        ),
+        ("climbing key", good, "a/../../k"),
+        ("line break in the key", good, "a\r\nb"),
+    ] {
+        assert!(
+            check_placement(&grants(), &placement(store, key)).is_err(),
+            "{name}"
+        );
+    }
+    let native = check_native(&grants(), &placement(good, "m/x.zip"));
+    assert_eq!(native, Err(PlanError::SignedOnly(good.into())));
+    let mut with_credentials = placement(good, "k");
+    with_credentials.credentials = Some("prod".into());
+    assert!(check_placement(&grants(), &with_credentials).is_err());
+    let mut with_options = placement(good, "k");
+    with_options.options = vec![("region".into(), OptionValue::Plain("eu-1".into()))];
+    assert!(check_placement(&grants(), &with_options).is_err());
+}
+
+#[test]
 fn only_the_recorded_place_is_planned() {
     let placement = placement("s3://depot-a", "m/x.zip");
     assert!(check_recorded(&placement, "s3://depot-a", "m/x.zip").is_ok());

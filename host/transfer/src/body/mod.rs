@@ -2,10 +2,12 @@
 
 mod file;
 mod pool;
+mod remote;
 
 pub(crate) use file::FileBody;
 pub use pool::BUFFER_BYTES;
-pub(crate) use pool::Pool;
+pub(crate) use pool::{Buffer, Pool};
+pub(crate) use remote::{Check, Remote, RemoteBody};
 
 use crate::error::Error;
 use bytes::Bytes;
@@ -16,13 +18,15 @@ use std::task::{Context, Poll};
 
 /// The bytes of an artifact, or one range of them.
 ///
-/// The last 64 KiB come only once the file is known to be unchanged since it was verified. An
-/// error ends the body; the server must then reset the connection.
+/// The last 64 KiB come only once the file is known to be unchanged since it was verified, or the
+/// digest of what a server sent is known to be right. An error ends the body; the server must
+/// then reset the connection.
 pub struct ArtifactBody(Source);
 
-/// Where the bytes come from; remote stores join with their own arm.
+/// Where the bytes come from.
 enum Source {
     File(FileBody),
+    Remote(RemoteBody),
 }
 
 impl ArtifactBody {
@@ -30,11 +34,16 @@ impl ArtifactBody {
         Self(Source::File(body))
     }
 
+    pub(crate) const fn remote(body: RemoteBody) -> Self {
+        Self(Source::Remote(body))
+    }
+
     /// Bytes that are still to come; for a fresh body the Content-Length.
     #[must_use]
     pub const fn remaining(&self) -> u64 {
         match &self.0 {
             Source::File(body) => body.remaining(),
+            Source::Remote(body) => body.remaining(),
         }
     }
 }
@@ -47,13 +56,18 @@ impl Body for ArtifactBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Source::File(body) = &mut self.get_mut().0;
-        body.poll_next(cx).map_ok(Frame::data)
+        let polled = match &mut self.get_mut().0 {
+            Source::File(body) => body.poll_next(cx),
+            Source::Remote(body) => body.poll_next(cx),
+        };
+        polled.map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
-        let Source::File(body) = &self.0;
-        body.is_over()
+        match &self.0 {
+            Source::File(body) => body.is_over(),
+            Source::Remote(body) => body.is_over(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -33,6 +33,7 @@ impl EgressConfig {
             allow_http: parse("allowHttp", &self.allow_http, &mut problems),
             ca_file: self.ca_file.clone(),
             endpoints: Vec::new(),
+            allows_any_host: false,
         };
         if problems.is_empty() {
             Ok(policy)

@@ -25,6 +25,7 @@ pub struct EgressPolicy {
     allow_http: Vec<HostPattern>,
     ca_file: Option<PathBuf>,
     endpoints: Vec<(Host<String>, u16)>,
+    allows_any_host: bool,
 }
 
 /// Why a host is allowed, which decides what addresses it may have.
@@ -58,6 +59,14 @@ impl EgressPolicy {
             self.endpoints.push(target);
         }
         Ok(self)
+    }
+
+    /// Without an allow-list, allows every host: for requests whose hosts were granted one by one
+    /// before they come here, as those of plugins are. Addresses and `http` are judged as ever.
+    #[must_use]
+    pub const fn of_granted_hosts(mut self) -> Self {
+        self.allows_any_host = self.allow.is_empty();
+        self
     }
 
     /// Certificates that are trusted besides the system's.
@@ -103,7 +112,7 @@ impl EgressPolicy {
             .any(|(name, at)| *at == port && host == borrowed(name));
         let grant = if is_endpoint {
             Grant::Endpoint
-        } else if matches_any(&self.allow, &host, port) {
+        } else if self.allows_any_host || matches_any(&self.allow, &host, port) {
             Grant::Listed
         } else {
             return Err(refuse(

@@ -2,6 +2,7 @@
 
 mod answer;
 mod download;
+mod exchange;
 mod rate;
 mod request;
 mod resolver;
@@ -12,6 +13,9 @@ mod tests;
 
 pub use answer::Fetched;
 pub use download::Downloaded;
+pub use exchange::ExchangeRequest;
+pub(crate) use exchange::{Outgoing, answered, attempt, header_map};
+pub(crate) use rate::retry_after_seconds;
 pub use request::{Credential, FetchRequest, HostClass, Secret};
 pub use resolver::{Lookup, LookupFuture, SystemLookup};
 
@@ -331,6 +335,11 @@ async fn within<T>(
 /// Maps a failed exchange. The client's own text may hold the URL with its query, so only the
 /// innermost cause is shown.
 fn transport(url: &Url, error: reqwest::Error) -> Error {
+    failed(fetch(url), url, error)
+}
+
+/// As [`transport`], for any attempt.
+fn failed(attempt: String, url: &Url, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut cause: &(dyn StdError + 'static) = &error;
     loop {
@@ -352,5 +361,5 @@ fn transport(url: &Url, error: reqwest::Error) -> Error {
     } else {
         format!("the exchange failed: {cause}")
     };
-    Error::unavailable(fetch(url), reason)
+    Error::unavailable(attempt, reason)
 }

@@ -10,7 +10,7 @@ const MAX_SECONDS: u64 = 86_400;
 /// Seconds to wait, 1 to 86 400, when the answer is a rate limit: any 429, and a 403 that says
 /// when to come back. GitHub sends `x-ratelimit-reset` with every answer, so a 403 counts only
 /// when nothing remains.
-pub(super) fn retry_after_seconds(
+pub(crate) fn retry_after_seconds(
     status: u16,
     headers: &HeaderMap,
     now: SystemTime,

@@ -79,6 +79,8 @@ pub enum HostClass {
     Registry,
     /// Wherever a registry says that packages and their SHA256SUMS are.
     Package,
+    /// A host that was granted to a plugin.
+    Plugin,
     /// Anything else.
     #[default]
     Other,
@@ -90,6 +92,7 @@ impl HostClass {
             Self::Github => "github",
             Self::Registry => "registry",
             Self::Package => "package",
+            Self::Plugin => "plugin",
             Self::Other => "other",
         }
     }

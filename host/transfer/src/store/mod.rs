@@ -7,6 +7,7 @@ mod link;
 mod location;
 mod put;
 mod settings;
+mod signed;
 mod verified;
 
 #[cfg(test)]
@@ -17,13 +18,18 @@ mod tests;
 pub(crate) use filesystem::{BACKEND as BACKEND_FILESYSTEM, Checked};
 pub use identity::HashedState;
 pub use settings::{StoreLimits, StoresConfig};
+pub(crate) use signed::{BACKEND as BACKEND_SIGNED, Keeper};
+pub use signed::{SignedHeaders, SignedLimits};
 
 use crate::body::ArtifactBody;
 use crate::error::Error;
+use crate::fetch::Fetcher;
 use crate::metric::timed;
 use filesystem::FileStore;
 use location::{Key, Scheme};
+use opendepot_domain::placement::SignedRequest;
 use opendepot_domain::{Placement, Sha256, Transfer};
+use signed::SignedStore;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +65,8 @@ pub enum Put {
     Created,
     /// The object was there with the same bytes.
     AlreadyThere,
+    /// There was an object, which may be any bytes: only reading it tells.
+    Occupied,
 }
 
 /// One range of an object, both ends included as in HTTP.
@@ -72,7 +80,10 @@ pub struct ByteRange {
 
 /// Every store that plans may name. Cheap to clone.
 #[derive(Clone)]
-pub struct Stores(Arc<Inner>);
+pub struct Stores {
+    files: Arc<Inner>,
+    signed: Option<Arc<SignedStore>>,
+}
 
 struct Inner {
     /// The filesystem root first, then the further directories.
@@ -80,9 +91,10 @@ struct Inner {
     max_object_bytes: u64,
 }
 
-/// A store and a key in it, both checked.
+/// Where an object is: a store and a key in it, both checked; or a request that reaches it.
 enum Object<'a> {
     File(&'a FileStore, Key),
+    Signed(&'a SignedStore, &'a SignedRequest),
 }
 
 impl Stores {
@@ -95,10 +107,45 @@ impl Stores {
     /// absolute where it must be, and every limit that is zero.
     pub fn open(config: StoresConfig) -> Result<Self, Error> {
         let (directories, max_object_bytes) = settings::open(config)?;
-        Ok(Self(Arc::new(Inner {
-            directories,
-            max_object_bytes,
-        })))
+        Ok(Self {
+            files: Arc::new(Inner {
+                directories,
+                max_object_bytes,
+            }),
+            signed: None,
+        })
+    }
+
+    /// Performs signed requests too, through a fetcher whose policy is that of plugins, with
+    /// headers that `headers` fills in.
+    #[must_use]
+    pub fn with_signed(
+        mut self,
+        fetcher: Fetcher,
+        headers: Arc<dyn SignedHeaders>,
+        limits: SignedLimits,
+    ) -> Self {
+        self.signed = Some(Arc::new(SignedStore::new(fetcher, headers, limits)));
+        self
+    }
+
+    /// Makes exist what must exist before the first put.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a plan that is none for this, [`Error::Unavailable`] and
+    /// [`Error::Denied`] as the server has it.
+    pub async fn prepare(&self, plan: &Transfer) -> Result<(), Error> {
+        match plan {
+            Transfer::Nothing => Ok(()),
+            Transfer::Native(_) => Err(Error::invalid(
+                "perform a plan",
+                "this kind of store has no containers to be created",
+            )),
+            Transfer::Signed(request) => {
+                let store = self.signed()?;
+                timed(signed::BACKEND, "prepare", store.prepare(request)).await
+            }
+        }
     }
 
     /// Writes `source` as a new object and makes it durable; never overwrites. Two writers of
@@ -118,6 +165,9 @@ impl Stores {
         match self.object(plan)? {
             Object::File(store, key) => {
                 timed(filesystem::BACKEND, "put", store.put(key, source, expected)).await
+            }
+            Object::Signed(store, request) => {
+                timed(signed::BACKEND, "put", store.put(request, source, expected)).await
             }
         }
     }
@@ -162,6 +212,10 @@ impl Stores {
                 )
                 .await
             }
+            Object::Signed(store, request) => {
+                let opened = store.open_body(request, expected, bytes);
+                timed(signed::BACKEND, "get", opened).await
+            }
         }
     }
 
@@ -174,6 +228,9 @@ impl Stores {
             Object::File(store, key) => {
                 timed(filesystem::BACKEND, "delete", store.delete(key)).await
             }
+            Object::Signed(store, request) => {
+                timed(signed::BACKEND, "delete", store.delete(request)).await
+            }
         }
     }
 
@@ -184,6 +241,9 @@ impl Stores {
     pub async fn head(&self, plan: &Transfer) -> Result<Option<u64>, Error> {
         match self.object(plan)? {
             Object::File(store, key) => timed(filesystem::BACKEND, "head", store.head(key)).await,
+            Object::Signed(store, request) => {
+                timed(signed::BACKEND, "head", store.head(request)).await
+            }
         }
     }
 
@@ -207,11 +267,15 @@ impl Stores {
                 )
                 .await
             }
+            Object::Signed(store, request) => {
+                let verified = store.verify(request, expected, progress);
+                timed(signed::BACKEND, "verify", verified).await
+            }
         }
     }
 
     fn check_size(&self, size: u64) -> Result<(), Error> {
-        let max = self.0.max_object_bytes;
+        let max = self.files.max_object_bytes;
         if (1..=max).contains(&size) {
             Ok(())
         } else {
@@ -224,15 +288,10 @@ impl Stores {
 
     /// Finds the store of a plan. The directory of a `file://` store is `/` for the filesystem
     /// root, or an absolute path at or below a configured directory.
-    fn object(&self, plan: &Transfer) -> Result<Object<'_>, Error> {
+    fn object<'a>(&'a self, plan: &'a Transfer) -> Result<Object<'a>, Error> {
         let placement = match plan {
             Transfer::Native(placement) => placement,
-            Transfer::Signed(_) => {
-                return Err(Error::invalid(
-                    "perform a plan",
-                    "signed requests are not built yet",
-                ));
-            }
+            Transfer::Signed(request) => return Ok(Object::Signed(self.signed()?, request)),
             Transfer::Nothing => {
                 return Err(Error::invalid(
                     "perform a plan",
@@ -246,6 +305,12 @@ impl Stores {
         }
     }
 
+    fn signed(&self) -> Result<&SignedStore, Error> {
+        self.signed.as_deref().ok_or_else(|| {
+            Error::invalid("perform a plan", "nothing here performs signed requests")
+        })
+    }
+
     fn file_object(&self, placement: &Placement, rest: &str) -> Result<Object<'_>, Error> {
         let store = &placement.store;
         let refuse = |reason: &str| Error::invalid(format!("use store `{store}`"), reason);
@@ -255,7 +320,7 @@ impl Stores {
             ));
         }
         let directory = location::directory(store, rest)?;
-        let directories = &self.0.directories;
+        let directories = &self.files.directories;
         if rest == "/" {
             let root = directories
                 .first()
@@ -277,7 +342,7 @@ impl Stores {
 
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let paths = self.0.directories.iter().map(FileStore::path);
+        let paths = self.files.directories.iter().map(FileStore::path);
         f.debug_list().entries(paths).finish()
     }
 }

@@ -1,0 +1,154 @@
+//! What leaves the process for plugins: the requests of guests, and those that storage plugins plan.
+//!
+//! Both go through one fetcher under `egress.plugins`: hosts come from each plugin's grants, which
+//! were checked before; addresses and plain HTTP are this policy's. Without `allow` every granted
+//! host passes, with it only those that are in both.
+
+use crate::config::Config;
+use crate::limits;
+use opendepot_domain::placement::SignedRequest;
+use opendepot_domain::seam::{BoxFuture, SeamError};
+use opendepot_plugin::{CheckedRequest, HttpError, HttpResponse, HttpSender, PluginHost, Services};
+use opendepot_transfer::{
+    Error, ExchangeRequest, FetchLimits, Fetcher, HostClass, Secret, SignedHeaders, Stores,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A client waits 10 s for a download: an address that says nothing must leave time for another try.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The way out of plugins.
+pub(crate) struct Egress(Fetcher);
+
+impl Egress {
+    /// From `egress.plugins` of the configuration.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let policy = config.file.egress.plugins.policy()?.of_granted_hosts();
+        let upstream = limits::upstream(config);
+        let limits = FetchLimits {
+            connect_timeout: upstream.connect_timeout.min(CONNECT_TIMEOUT),
+            ..upstream
+        };
+        Ok(Self(Fetcher::new(policy, limits)?))
+    }
+
+    /// What a plugin host needs to let guests send requests.
+    pub(crate) fn services(&self) -> Services {
+        Services {
+            http: Some(Arc::new(GuestHttp(self.0.clone()))),
+            ..Services::default()
+        }
+    }
+
+    /// Stores that perform the requests which storage plugins plan.
+    pub(crate) fn stores(&self, stores: Stores, plugins: &PluginHost) -> Stores {
+        let headers = Arc::new(PluginHeaders(plugins.clone()));
+        stores.with_signed(self.0.clone(), headers, limits::signed_requests())
+    }
+}
+
+/// Sends the requests of guests.
+struct GuestHttp(Fetcher);
+
+impl HttpSender for GuestHttp {
+    fn send(&self, request: CheckedRequest) -> BoxFuture<'_, Result<HttpResponse, HttpError>> {
+        Box::pin(async move {
+            let (max_bytes, timeout) = (request.max_response_bytes, request.timeout);
+            let exchange = ExchangeRequest {
+                method: http::Method::from_bytes(request.method.as_bytes())
+                    .map_err(|_| HttpError::Other("the method is none".to_owned()))?,
+                url: request.url,
+                headers: request
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.clone(), Secret::new(value.expose())))
+                    .collect(),
+                body: request.body.into(),
+                host_class: HostClass::Plugin,
+            };
+            let work = self.0.exchange(exchange, max_bytes);
+            let answer = tokio::time::timeout(timeout, work)
+                .await
+                .map_err(|_| HttpError::Timeout)?
+                .map_err(|error| {
+                    tracing::debug!(
+                        plugin.name = request.plugin.as_str(),
+                        "a request of a plugin failed: {error}"
+                    );
+                    told(error)
+                })?;
+            let headers = answer.headers.iter().map(|(name, value)| {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                (name.as_str().to_owned(), value)
+            });
+            Ok(HttpResponse {
+                status: answer.status,
+                headers: headers.collect(),
+                body: answer.body.to_vec(),
+            })
+        })
+    }
+}
+
+/// What a guest is told: nothing of the network inside.
+fn told(error: Error) -> HttpError {
+    match error {
+        Error::Refused { reason, .. } => HttpError::Denied(reason),
+        Error::TooLarge { .. } => HttpError::TooLarge,
+        Error::Invalid { reason, .. } => HttpError::Other(reason),
+        Error::Unavailable { .. } => {
+            HttpError::Unreachable("no connection, or none that can be trusted".to_owned())
+        }
+        _ => HttpError::Other("the request failed".to_owned()),
+    }
+}
+
+/// Fills in the secrets of signed requests as the plugin's grants allow, read anew each time.
+struct PluginHeaders(PluginHost);
+
+impl SignedHeaders for PluginHeaders {
+    fn fill<'a>(
+        &'a self,
+        request: &'a SignedRequest,
+    ) -> BoxFuture<'a, Result<Vec<(String, Secret)>, SeamError>> {
+        Box::pin(async move {
+            let filled = self.0.signed_headers(&request.plugin, request).await?;
+            let headers = filled.iter();
+            Ok(headers
+                .map(|(name, value)| (name.clone(), Secret::new(value.expose())))
+                .collect())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_learn_nothing_of_the_inside() {
+        let inside = "10.1.2.3:8080";
+        let texts = [
+            Error::Unavailable {
+                attempt: format!("GET `https://{inside}/`"),
+                reason: format!("cannot connect to {inside}"),
+            },
+            Error::Denied {
+                attempt: format!("GET `https://{inside}/`"),
+            },
+            Error::TooLarge {
+                url: format!("https://{inside}/"),
+                limit_bytes: 1,
+            },
+            Error::Refused {
+                url: format!("https://{inside}/"),
+                reason: "its address is private".to_owned(),
+            },
+        ];
+        for error in texts {
+            let text = told(error).to_string();
+            assert!(!text.contains("10.1.2.3"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How long signed requests may take.
+
+use std::time::Duration;
+
+/// Limits of signed requests (reliability.md 2, storage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedLimits {
+    /// Opening a body for a client, all tries included. Clients give up after 10 s, and the plan
+    /// takes its time too.
+    pub read_timeout: Duration,
+    /// Tries of a read after the first.
+    pub num_read_retries: usize,
+    /// Anything in the background, all tries included.
+    pub sync_timeout: Duration,
+    /// Tries in the background after the first; the caller then tries again later.
+    pub num_sync_retries: usize,
+    /// Waiting for the head of an answer without a body to send first, or for the next bytes.
+    pub idle_timeout: Duration,
+}
+
+impl Default for SignedLimits {
+    fn default() -> Self {
+        Self {
+            read_timeout: Duration::from_secs(7),
+            num_read_retries: 2,
+            sync_timeout: Duration::from_secs(10 * 60),
+            num_sync_retries: 3,
+            idle_timeout: Duration::from_secs(30),
+        }
+    }
+}
