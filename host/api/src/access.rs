@@ -180,7 +180,7 @@ impl Access {
     ///
     /// # Errors
     /// 403, the same whether or not the target exists.
-    pub(crate) async fn check(
+    pub async fn check(
         &self,
         subject: &Arc<Subject>,
         actions: &'static [Action],

@@ -66,12 +66,19 @@ fn built(criterion: &mut Criterion) {
     });
     site.config.entries = vec![groups];
     let host = runtime.block_on(site.host());
-    let (subject, targets) = (support::subject(), support::targets(1));
-    let decide = || runtime.block_on(host.authorize(&subject, Action::Download, &targets, 1));
-    assert_eq!(decide(), [Decision::Allow], "it is measured");
-    criterion.bench_function("fresh instance and authorize, auth-groups", |bencher| {
-        bencher.iter(|| black_box(decide()));
-    });
+    let subject = support::subject();
+    for (count, name) in [
+        (1, "fresh instance and authorize, auth-groups"),
+        (
+            10_000,
+            "fresh instance and authorize, auth-groups, 10000 targets",
+        ),
+    ] {
+        let targets = support::targets(count);
+        let decide = || runtime.block_on(host.authorize(&subject, Action::Download, &targets, 1));
+        assert_eq!(decide(), vec![Decision::Allow; count], "it is measured");
+        criterion.bench_function(name, |bencher| bencher.iter(|| black_box(decide())));
+    }
     let (plugin, artifact) = (support::id("storage-fs"), support::artifact());
     let locate = || runtime.block_on(host.locate(&plugin, None, &artifact));
     assert_eq!(locate().unwrap().store, "file:///", "it is measured");
@@ -92,16 +99,16 @@ fn looping(criterion: &mut Criterion) {
     let (subject, targets) = (support::subject(), support::targets(1));
     let decide = || runtime.block_on(host.authorize(&subject, Action::Download, &targets, 1));
     let reason = match decide().as_slice() {
-        [Decision::Deny(reason)] => reason.to_string(),
+        [Decision::Deny(denial)] => denial.reason.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(reason.contains("deadline"), "{reason}");
     let mut group = criterion.benchmark_group("loop");
     group
         .sampling_mode(SamplingMode::Flat)
-        .sample_size(200)
+        .sample_size(1_000)
         .warm_up_time(Duration::from_millis(500))
-        // Less than 200 calls take: one call a sample.
+        // Less than 1,000 calls take: one call a sample.
         .measurement_time(Duration::from_secs(5));
     group.bench_function("a looping call with a deadline of 50 ms", |bencher| {
         bencher.iter(|| black_box(decide()));

@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod nginx;
 mod plugins;
+mod rate;
 mod sampler;
 mod seed;
 mod serve;
@@ -56,7 +57,8 @@ enum Area {
     Start,
     /// A provider package of 150 MB on its way into the store.
     Ingest,
-    /// One decision of a plugin, and the end of a plugin that loops.
+    /// Decisions of plugins, many plugins at once, and plugins that misbehave, change or compile for
+    /// long beside requests.
     Plugins,
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Area::Serve => runtime.block_on(serve::measure(&run)),
             Area::Start => runtime.block_on(start::measure(&run)),
             Area::Ingest => runtime.block_on(ingest::measure(&run)),
-            Area::Plugins => plugins::measure(&run),
+            Area::Plugins => runtime.block_on(plugins::measure(&run)),
         };
         let outcome = Outcome {
             command: format!(

@@ -14,6 +14,7 @@ mod debian;
 mod deny;
 mod example;
 mod kubernetes;
+mod vegeta;
 
 use anyhow::{Result, bail};
 use cache::Cache;
@@ -49,8 +50,10 @@ pub(crate) enum Tool {
     KubeApiserver,
     /// What collects dependents and ends namespaces beside it.
     KubeControllerManager,
-    /// Makes HTTP load.
+    /// Makes as much HTTP load as there can be.
     Wrk,
+    /// Makes HTTP load at a rate.
+    Vegeta,
     /// The server that figures are compared with.
     Nginx,
 }
@@ -67,6 +70,7 @@ impl fmt::Display for Tool {
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Wrk => "wrk",
+            Self::Vegeta => "vegeta",
             Self::Nginx => "nginx",
         })
     }
@@ -168,6 +172,7 @@ pub(crate) fn find(tool: Tool) -> Result<Lookup> {
             kubernetes::program(&cache, kubernetes::CONTROLLER_MANAGER).map(Lookup::Found)
         }
         Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
+        Tool::Vegeta => vegeta::vegeta(&cache).map(Lookup::Found),
         Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
     }
 }

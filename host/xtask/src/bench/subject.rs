@@ -215,7 +215,14 @@ impl Subject {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    fn admin_url(&self, path: &str) -> String {
+    /// What an address of the admin server says.
+    pub(super) async fn admin(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = http::client(None)?.get(self.admin_url(path)).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// A URL of its admin server.
+    pub(super) fn admin_url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 

@@ -1,8 +1,8 @@
-//! What one decision of a plugin costs, and when a plugin that loops is stopped: measured by the
-//! crate's own benchmark, read from what it leaves.
+//! What decisions of a plugin cost in the host, and when a plugin that loops is stopped: measured by
+//! the crate's own benchmark, read from what it leaves.
 
-use super::Run;
-use super::figure::{Figure, Goal};
+use super::super::Run;
+use super::super::figure::{Figure, Goal};
 use crate::process;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 const DECISION_GOAL_US: f64 = 30.0;
+const BATCH_GOAL_MS: f64 = 20.0;
+const REMEMBERED_GOAL_US: f64 = 1.0;
 const LOOP_GOAL_MS: f64 = 65.0;
+const BATCH: &str = "fresh instance and authorize, auth-groups, 10000 targets";
+const NO_POLICY: &str = "no policy";
+const REMEMBERED: &str = "a remembered decision";
 /// What is run, as its names begin, with a name for the table.
 const DECISIONS: [(&str, &str); 2] = [
     (
@@ -55,64 +60,76 @@ struct Samples {
     times: Vec<f64>,
 }
 
-/// Runs the benchmark and reads it.
+/// Runs the benchmarks and reads them.
 pub(super) fn measure(run: &Run) -> Result<Vec<Figure>> {
-    let home = workspace::target(&run.root).join("criterion");
-    let filter = format!(
-        "^({}|{}|{LOOP_GROUP}{LOOP})$",
-        DECISIONS[0].0, DECISIONS[1].0
-    );
-    let mut command = process::cargo();
-    command
-        .args([
-            "bench",
-            "--package",
-            "opendepot-plugin",
-            "--bench",
-            "decision",
-        ])
-        .args(["--", "--noplot", "--measurement-time"])
-        .args([run.seconds.max(1).to_string(), filter])
-        .env("CRITERION_HOME", &home)
-        .current_dir(&run.root);
-    let started = SystemTime::now();
-    eprintln!("running {}", process::shown(&command));
-    process::run(&mut command)?;
-    let results = Results { home, started };
-
+    let mut names: Vec<&str> = DECISIONS.iter().map(|(name, _)| *name).collect();
+    names.push(BATCH);
+    let looping = format!("{LOOP_GROUP}{LOOP}");
+    names.push(&looping);
+    let results = Results::make(run, "opendepot-plugin", "decision", &names)?;
     let mut figures = Vec::new();
     for (name, case) in DECISIONS {
-        let found: Result<Estimates> = results.read(name, "estimates.json");
-        let median = found?.median;
-        let interval = &median.confidence_interval;
-        figures.push(
-            Figure::new(
-                case,
-                median.point_estimate / 1e3,
-                "µs",
-                Goal::AtMost(DECISION_GOAL_US),
-            )
-            .detail(format!(
-                "95 % between {:.1} and {:.1} µs",
-                interval.lower_bound / 1e3,
-                interval.upper_bound / 1e3
-            )),
-        );
+        let median = results.median(name)?;
+        let figure = Figure::new(case, median.us(), "µs", Goal::AtMost(DECISION_GOAL_US));
+        figures.push(figure.detail(median.spread()));
     }
-    let samples: Samples = results.read(&format!("{LOOP_GROUP}{LOOP}"), "sample.json")?;
+    let batch = results.median(BATCH)?;
+    figures.push(
+        Figure::new(
+            "one decision about 10,000 targets, auth-groups: median",
+            batch.us() / 1e3,
+            "ms",
+            Goal::AtMost(BATCH_GOAL_MS),
+        )
+        .detail(batch.spread()),
+    );
+    let samples: Samples = results.read(&looping, "sample.json")?;
     let calls = sorted_calls_ms(&samples)?;
     for (name, share) in [("p50", 0.5), ("p99", 0.99), ("longest", 1.0)] {
+        let goal = match name {
+            "longest" => Goal::None,
+            _ => Goal::AtMost(LOOP_GOAL_MS),
+        };
+        let case = format!("{LOOP} is over: {name}");
         figures.push(
-            Figure::new(
-                format!("{LOOP} is over: {name}"),
-                percentile(&calls, share),
-                "ms",
-                Goal::AtMost(LOOP_GOAL_MS),
-            )
-            .detail(format!("after its start, of {} calls", calls.len())),
+            Figure::new(case, percentile(&calls, share), "ms", goal)
+                .detail(format!("after its start, of {} calls", calls.len())),
         );
     }
+    figures.push(remembered(run)?);
     Ok(figures)
+}
+
+/// What a decision that is remembered adds to a request.
+fn remembered(run: &Run) -> Result<Figure> {
+    let results = Results::make(run, "opendepot-api", "access", &[NO_POLICY, REMEMBERED])?;
+    let (without, with) = (results.median(NO_POLICY)?, results.median(REMEMBERED)?);
+    Ok(Figure::new(
+        "one auth plugin, its decision remembered: added, median",
+        with.us() - without.us(),
+        "µs",
+        Goal::AtMost(REMEMBERED_GOAL_US),
+    )
+    .detail(format!(
+        "{:.3} µs with it, {:.3} µs without any, for the whole check",
+        with.us(),
+        without.us()
+    )))
+}
+
+impl Estimate {
+    fn us(&self) -> f64 {
+        self.point_estimate / 1e3
+    }
+
+    fn spread(&self) -> String {
+        let interval = &self.confidence_interval;
+        format!(
+            "95 % between {:.1} and {:.1} µs",
+            interval.lower_bound / 1e3,
+            interval.upper_bound / 1e3
+        )
+    }
 }
 
 /// Where the results are, and from when on they are this run's.
@@ -122,6 +139,27 @@ struct Results {
 }
 
 impl Results {
+    /// Runs those benchmarks of a crate that have these names.
+    fn make(run: &Run, package: &str, bench: &str, names: &[&str]) -> Result<Self> {
+        let home = workspace::target(&run.root).join("criterion");
+        let mut command = process::cargo();
+        command
+            .args(["bench", "--package", package, "--bench", bench])
+            .args(["--", "--noplot", "--measurement-time"])
+            .args([run.seconds.to_string(), format!("^({})$", names.join("|"))])
+            .env("CRITERION_HOME", &home)
+            .current_dir(&run.root);
+        let started = SystemTime::now();
+        eprintln!("running {}", process::shown(&command));
+        process::run(&mut command)?;
+        Ok(Self { home, started })
+    }
+
+    fn median(&self, name: &str) -> Result<Estimate> {
+        let estimates: Estimates = self.read(name, "estimates.json")?;
+        Ok(estimates.median)
+    }
+
     fn read<T: DeserializeOwned>(&self, name: &str, file: &str) -> Result<T> {
         let path = self.home.join(name).join("new").join(file);
         self.read_file(&path)
