@@ -18,6 +18,7 @@
 )]
 
 pub mod client;
+pub mod docker_registry;
 pub mod fixture;
 pub mod raw;
 pub mod server;

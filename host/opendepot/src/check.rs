@@ -1,7 +1,8 @@
 //! `check-config`: the effective configuration, and where each value came from.
 
 use crate::config::{Config, Settled};
-use opendepot_plugin::{HostConfig, PluginHost, PluginState};
+use crate::oci::Puller;
+use opendepot_plugin::{HostConfig, PluginHost, PluginState, Services};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -41,7 +42,8 @@ fn check_plugins(config: &Config) -> anyhow::Result<ExitCode> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let plugins = runtime.block_on(PluginHost::load(host))?;
+    let services = Puller::of_a_look(config)?.with(Services::default());
+    let plugins = runtime.block_on(PluginHost::load_with(host, services))?;
     let mut code = ExitCode::SUCCESS;
     for plugin in plugins.describe() {
         if let PluginState::Failed(reason) = &plugin.state {

@@ -10,6 +10,7 @@ mod egress;
 mod heartbeat;
 mod limits;
 mod memory;
+mod oci;
 mod paths;
 mod plugin;
 mod plugins;

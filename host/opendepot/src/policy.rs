@@ -3,6 +3,7 @@
 use crate::cli::ExplainArgs;
 use crate::config::{AuthMode, Config};
 use crate::data::DataDir;
+use crate::oci::Puller;
 use crate::resources;
 use anyhow::{Context as _, bail};
 use kube::api::ListParams;
@@ -16,7 +17,7 @@ use opendepot_domain::{
     Target, Version,
 };
 use opendepot_identity::TokenFile;
-use opendepot_plugin::{HostConfig, PluginHost};
+use opendepot_plugin::{HostConfig, PluginHost, Services};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -33,12 +34,13 @@ pub(crate) fn explain(config: &Config, args: &ExplainArgs) -> anyhow::Result<Exi
         AuthMode::TokenFile(_) => Base::Deny,
     };
     tokio::runtime::Runtime::new()?.block_on(async {
-        let plugins = PluginHost::load(HostConfig {
+        let host = HostConfig {
             // Asking must not make a data directory.
             compile: crate::plugins::compile(None),
             ..crate::plugins::host_config(config)?
-        })
-        .await?;
+        };
+        let services = Puller::of_a_look(config)?.with(Services::default());
+        let plugins = PluginHost::load_with(host, services).await?;
         let (bindings, labels) = known(config, &args.target).await?;
         let target = Target {
             labels,

@@ -5,6 +5,7 @@ use crate::config::{AuthMode, Config, ControllerKind, Reload};
 use crate::data::DataDir;
 use crate::egress::Egress;
 use crate::heartbeat::Heartbeats;
+use crate::oci::Puller;
 use crate::plugins::{self, Follower};
 use crate::telemetry::{self, Freshness, Observed, Telemetry};
 use crate::{control, limits, sources};
@@ -282,9 +283,10 @@ impl Parts {
         let mut stores_config = StoresConfig::new(&filesystem_root);
         stores_config.limits.max_object_bytes = config.file.limits.archives.provider_packed_bytes;
         let stores = Stores::open(stores_config)?;
-        let egress = Egress::new(config)?;
-        let plugins =
-            PluginHost::load_with(plugins::host_config(config)?, egress.services()).await?;
+        let (egress, puller) = (Egress::new(config)?, Puller::new(config)?);
+        let services = puller.with(egress.services());
+        let plugins = PluginHost::load_with(plugins::host_config(config)?, services).await?;
+        puller.forget_others(&config.plugins).await;
         let stores = egress.stores(stores, &plugins);
         let storage: Arc<dyn StorageDecisions> = Arc::new(plugins.clone());
         let policy: Arc<dyn AccessPolicy> = Arc::new(plugins.clone());

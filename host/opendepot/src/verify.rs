@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::control;
 use crate::data::DataDir;
 use crate::egress::Egress;
+use crate::oci::Puller;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -49,8 +50,8 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
     };
     let keys = data.artifact_keys(&config)?;
     let egress = Egress::new(&config)?;
-    let plugins =
-        PluginHost::load_with(crate::plugins::host_config(&config)?, egress.services()).await?;
+    let services = Puller::new(&config)?.with(egress.services());
+    let plugins = PluginHost::load_with(crate::plugins::host_config(&config)?, services).await?;
     let stores = Stores::open(StoresConfig::new(&config.filesystem_root))?;
     let stores = egress.stores(stores, &plugins);
     let api: Api<Version> = Api::all(client.clone());

@@ -15,7 +15,7 @@ pub struct PluginEntry {
     pub name: PluginId,
     /// Where the component comes from.
     pub source: Source,
-    /// SHA-256 of the component; mandatory for folders.
+    /// SHA-256 of the component; mandatory for folders and OCI artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
     /// Place in the chain of auth and scan plugins; ties by name.
@@ -133,8 +133,13 @@ pub struct PluginPolicy {
     pub secrets_dir: Option<PathBuf>,
     /// Whether folders that no entry lists are loaded, without any grant.
     pub allow_unlisted: bool,
+    /// PEM public keys. When there are any, a component from a folder or a registry needs a
+    /// detached signature by one of them beside it.
+    pub public_keys: Vec<PathBuf>,
     /// Components that are never loaded, and are unloaded when they are.
     pub denied_digests: Vec<Sha256>,
+    /// A docker configuration file with credentials of OCI registries.
+    pub docker_config: Option<PathBuf>,
 }
 
 /// Everything that a host is built from.

@@ -230,8 +230,13 @@ pub enum LoadError {
     /// The operator took the component out of use.
     #[error("component digest `{0}` is in `pluginPolicy.deniedDigests`")]
     Denied(Sha256),
-    /// A folder entry without a pin.
-    #[error("an entry with a folder needs `sha256`; this component's is `{actual}`")]
+    /// The component has no signature that the operator's keys verify.
+    #[error(transparent)]
+    Signature(#[from] crate::signature::SignatureError),
+    /// An entry with a folder or an OCI source, without a pin.
+    #[error(
+        "an entry with a folder or an OCI source needs `sha256`; this component's is `{actual}`"
+    )]
     Unpinned {
         /// What the bytes hash to.
         actual: Sha256,

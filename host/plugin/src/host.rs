@@ -15,7 +15,7 @@ use opendepot_domain::PluginId;
 use opendepot_domain::placement::SignedRequest;
 use opendepot_domain::seam::{Binding, BindingProblem, BoxFuture};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
@@ -55,9 +55,16 @@ pub struct Services {
 
 /// Brings plugins of OCI registries to disk.
 pub trait PluginPuller: Send + Sync {
-    /// The folder with `plugin.yaml` and the component of a reference that carries a digest.
-    /// What was pulled once is not pulled again. An error says why not, in words.
-    fn pull<'a>(&'a self, reference: &'a str) -> BoxFuture<'a, Result<PathBuf, String>>;
+    /// The folder with `plugin.yaml`, `plugin.wasm` and, where it is signed, `plugin.wasm.sig` of a
+    /// reference that carries a digest; `docker_config` is a file with credentials. What was pulled
+    /// once is not pulled again. An error says why not, in words; it is asked again after a while.
+    ///
+    /// Folders and configuration are not looked at meanwhile, so it may take seconds, no longer.
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        docker_config: Option<&'a Path>,
+    ) -> BoxFuture<'a, Result<PathBuf, String>>;
 }
 
 /// How the host reaches a store that a placement names: the operator's side of a plan.

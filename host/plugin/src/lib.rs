@@ -7,9 +7,9 @@
 //! keeps failing is not called for a while.
 //!
 //! What it refuses: components that export none or several of the three worlds, or import
-//! anything outside theirs (no WASI); bytes that are not the pinned ones; plans that leave the
-//! grants ([`PlanError`]). Anything but a well-formed answer is a deny (auth), a failure
-//! (storage) or "not scanned" (scan), never a pass.
+//! anything outside theirs (no WASI); bytes that are not the pinned ones, or not signed where the
+//! operator lists keys; plans that leave the grants ([`PlanError`]). Anything but a well-formed
+//! answer is a deny (auth), a failure (storage) or "not scanned" (scan), never a pass.
 //!
 //! What may surprise: an auth or scan plugin that is listed and fails to load keeps its place in
 //! the chain, from which it denies or judges nothing; when not even its `plugin.yaml` can be read
@@ -44,6 +44,7 @@ mod plan;
 mod reload;
 mod scan;
 mod secret;
+mod signature;
 mod stamp;
 mod storage;
 mod text;
@@ -68,4 +69,5 @@ pub use pattern::PatternError;
 pub use plan::PlanError;
 pub use reload::{Change, Changed};
 pub use secret::SecretError;
+pub use signature::SignatureError;
 pub use world::{World, WorldError};

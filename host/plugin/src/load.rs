@@ -233,7 +233,9 @@ impl<'a> Loader<'a> {
         let Some(puller) = &self.services.puller else {
             return Err(refused(NO_PULLER.to_owned()));
         };
-        puller.pull(reference).await.map_err(refused)
+        let docker_config = self.config.policy.docker_config.as_deref();
+        let pulled = puller.pull(reference, docker_config).await;
+        pulled.map_err(refused)
     }
 
     /// Reads, pins and compiles off the async threads; fills `info` as far as it gets.
@@ -244,7 +246,8 @@ impl<'a> Loader<'a> {
         info: &mut PluginInfo,
     ) -> Result<Prepared, LoadError> {
         let limit = self.caller.limits.component_bytes;
-        let read = blocking(move || read_whole(&folder, limit));
+        let own = folder.clone();
+        let read = blocking(move || read_whole(&own, limit));
         let (manifest, component) = read.await?;
         info.version = Some(manifest.metadata.version.clone());
         info.needs = manifest.spec.needs.clone();
@@ -256,6 +259,12 @@ impl<'a> Loader<'a> {
             return Err(LoadError::Denied(digest));
         }
         package::check_pin(candidate.pin, digest)?;
+        let (keys, pin) = (self.config.policy.public_keys.clone(), candidate.pin);
+        let signed = blocking(move || {
+            package::check_signature(&keys, &folder, &bytes, pin)?;
+            Ok(bytes)
+        });
+        let bytes = signed.await?;
         let settings = package::merge_settings(&manifest.spec.settings, &candidate.settings)?;
         let component = self.caller.compiler.compile(bytes, digest).await?;
         let of_type = component.component_type();

@@ -3,10 +3,11 @@
 
 use crate::error::LoadError;
 use crate::manifest::{self, Manifest};
+use crate::signature::SignaturePolicy;
 use opendepot_domain::Sha256;
 use serde_json::Value;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest settings after merging, in bytes.
 const MAX_SETTINGS_BYTES: usize = 256 << 10;
@@ -56,7 +57,24 @@ pub(crate) fn check_pin(pin: Pin, actual: Sha256) -> Result<(), LoadError> {
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
+/// Checks the signature of a component where the operator lists keys. Built-ins are trusted as the
+/// executable is, so they need none. Blocking.
+pub(crate) fn check_signature(
+    keys: &[PathBuf],
+    folder: &Path,
+    component: &[u8],
+    pin: Pin,
+) -> Result<(), LoadError> {
+    match pin {
+        Pin::Required(_) | Pin::Unlisted if !keys.is_empty() => {
+            SignaturePolicy::read(keys)?.verify(component, folder)
+        }
+        Pin::Required(_) | Pin::Unlisted | Pin::Optional(_) => Ok(()),
+    }
+}
+
+/// A regular file of at most `limit` bytes. Blocking.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Read {
         path: path.to_owned(),
         source,
@@ -143,6 +161,21 @@ mod tests {
         assert_eq!(merge_settings(&Value::Null, &Value::Null).unwrap(), "{}");
         assert!(merge_settings(&json!([]), &Value::Null).is_err());
         assert!(merge_settings(&Value::Null, &json!("x")).is_err());
+    }
+
+    #[test]
+    fn where_keys_are_listed_all_but_built_ins_need_a_signature() {
+        let (folder, pin) = (Path::new("/nowhere"), Sha256::of(b"component"));
+        let check = |keys: &[PathBuf], pin| check_signature(keys, folder, b"component", pin);
+        let keys = ["/nowhere/a.pub".into()];
+        for pin in [Pin::Required(Some(pin)), Pin::Unlisted] {
+            assert!(
+                matches!(check(&keys, pin), Err(LoadError::Signature(_))),
+                "{pin:?}"
+            );
+            assert!(check(&[], pin).is_ok());
+        }
+        assert!(check(&keys, Pin::Optional(Some(pin))).is_ok());
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(crate) struct Watched {
     /// Folders that have changed: loaded when the next look finds them the same, so that one
     /// that is being written is left alone.
     unsettled: BTreeMap<PathBuf, Stamp>,
+    /// The keys that signatures are checked with.
+    keys: Stamp,
 }
 
 impl PluginHost {
@@ -84,12 +86,13 @@ impl PluginHost {
         let looked = blocking(move || {
             let candidates = candidate::all(&own).into_iter();
             let origins: Vec<Origin> = candidates.map(look).collect();
-            Ok(origins)
+            Ok((origins, Stamp::of_files(&own.policy.public_keys)))
         });
-        let Ok(origins) = looked.await else {
+        let Ok((origins, keys)) = looked.await else {
             return Ok(Vec::new());
         };
-        let is_same_policy = reloading.config.policy == config.policy;
+        let is_same_policy =
+            reloading.config.policy == config.policy && reloading.watched.keys == keys;
         let mut next = Next {
             old: &old,
             watched: &reloading.watched,
@@ -110,7 +113,11 @@ impl PluginHost {
             unsettled,
             ..
         } = next;
-        reloading.watched = Watched { ignored, unsettled };
+        reloading.watched = Watched {
+            ignored,
+            unsettled,
+            keys,
+        };
         let bindings = self.inner.bindings.lock().await.clone();
         let mut batch = Batch {
             loader: &loader,

@@ -1,14 +1,14 @@
-//! What a plugin folder looks like from outside: whether to read it again.
+//! What a plugin folder, or a key, looks like from outside: whether to read it again.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most files of a folder that count.
 const MAX_FILES: usize = 64;
 
-/// The files of a folder by identity, size and times. Links are followed: the kubelet changes a
+/// Files by identity, size and times: those of a folder, or some by name. Links are followed: the kubelet changes a
 /// mounted ConfigMap by pointing its hidden `..data` link to another folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp(Vec<File>);
@@ -32,21 +32,32 @@ impl Stamp {
         let mut files: Vec<File> = entries
             .flatten()
             .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
-            .filter_map(|entry| {
-                let metadata = fs::metadata(entry.path()).ok()?;
-                metadata.is_file().then(|| File {
-                    name: entry.file_name(),
-                    device: metadata.dev(),
-                    inode: metadata.ino(),
-                    size: metadata.size(),
-                    modified: (metadata.mtime(), metadata.mtime_nsec()),
-                    changed: (metadata.ctime(), metadata.ctime_nsec()),
-                })
-            })
+            .filter_map(|entry| File::of(entry.file_name(), &entry.path()))
             .collect();
         files.sort();
         files.truncate(MAX_FILES);
         Self(files)
+    }
+
+    /// Looks at these files; one that is not there is left out. Blocking.
+    pub(crate) fn of_files(paths: &[PathBuf]) -> Self {
+        let files = paths.iter();
+        let files = files.filter_map(|path| File::of(path.clone().into_os_string(), path));
+        Self(files.collect())
+    }
+}
+
+impl File {
+    fn of(name: OsString, path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        metadata.is_file().then(|| Self {
+            name,
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) enum Area {
     Storage,
     /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
     Upstream,
+    /// Plugins from a real OCI registry: open, with passwords, with tokens.
+    Oci,
     /// The control plane's conformance suite against a real kube-apiserver with etcd.
     Cluster,
 }
@@ -67,6 +69,7 @@ impl Area {
             Self::Crash => "crash",
             Self::Storage => "storage",
             Self::Upstream => "upstream",
+            Self::Oci => "oci",
             Self::Cluster => "cluster",
         }
     }
@@ -206,6 +209,14 @@ impl Runner {
                 self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);
                 let provider = tools::require(Tool::ExampleProvider)?.path;
                 self.set("OPENDEPOT_EXAMPLE_PROVIDER", provider);
+            }
+            Area::Oci => {
+                for (tool, variable) in [
+                    (Tool::DockerRegistry, "OPENDEPOT_DOCKER_REGISTRY"),
+                    (Tool::Openssl, "OPENDEPOT_OPENSSL"),
+                ] {
+                    self.set(variable, tools::require(tool)?.path);
+                }
             }
             Area::Upstream if !is_online() => {
                 left_out.push((

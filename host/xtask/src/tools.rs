@@ -4,9 +4,9 @@
 //! For each tool, in this order: on PATH in the right version, in the cache, fetched or built.
 //! What bounds it: everything made is in one cache folder outside the clone, `${XDG_CACHE_HOME:-
 //! ~/.cache}/opendepot/tools/<set>/<tool>-<version>/`, so that a fresh clone reuses it; only the
-//! Debian packages `wrk` and `nginx-light` are installed elsewhere, and only by root. What it
-//! refuses: a download whose digest is not the pinned one. Terraform is used when it is on PATH
-//! and never fetched; without it its checks are skipped by name.
+//! Debian packages `wrk`, `nginx-light`, `docker-registry` and `openssl` are installed elsewhere, and only by
+//! root. What it refuses: a download whose digest is not the pinned one. Terraform is used when it
+//! is on PATH and never fetched; without it its checks are skipped by name.
 
 mod cache;
 mod client;
@@ -56,6 +56,10 @@ pub(crate) enum Tool {
     Vegeta,
     /// The server that figures are compared with.
     Nginx,
+    /// An OCI registry, which plugins are pulled from.
+    DockerRegistry,
+    /// Makes keys and signatures as operators do.
+    Openssl,
 }
 
 impl fmt::Display for Tool {
@@ -72,6 +76,8 @@ impl fmt::Display for Tool {
             Self::Wrk => "wrk",
             Self::Vegeta => "vegeta",
             Self::Nginx => "nginx",
+            Self::DockerRegistry => "docker-registry",
+            Self::Openssl => "openssl",
         })
     }
 }
@@ -174,6 +180,10 @@ pub(crate) fn find(tool: Tool) -> Result<Lookup> {
         Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
         Tool::Vegeta => vegeta::vegeta(&cache).map(Lookup::Found),
         Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
+        Tool::Openssl => debian::package("openssl", "openssl", "version").map(Lookup::Found),
+        Tool::DockerRegistry => {
+            debian::package("docker-registry", "docker-registry", "--version").map(Lookup::Found)
+        }
     }
 }
 

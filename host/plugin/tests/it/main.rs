@@ -14,5 +14,6 @@ mod limits;
 mod load;
 mod reload;
 mod scan;
+mod signature;
 mod storage;
 mod support;

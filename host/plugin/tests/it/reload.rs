@@ -248,7 +248,11 @@ struct Held {
 }
 
 impl PluginPuller for Held {
-    fn pull<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<PathBuf, String>> {
+    fn pull<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<&'a Path>,
+    ) -> BoxFuture<'a, Result<PathBuf, String>> {
         Box::pin(async move {
             self.asked.notify_one();
             self.go.notified().await;
