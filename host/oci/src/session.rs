@@ -10,7 +10,7 @@ use crate::error::OciError;
 use crate::reference::Reference;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use opendepot_transfer::{Credential, Error, FetchRequest, Fetched, Fetcher, Secret};
+use opendepot_transfer::{Credential, Error, FetchRequest, Fetched, Fetcher, HostClass, Secret};
 use serde::Deserialize;
 use url::Url;
 
@@ -73,6 +73,7 @@ impl<'a> Session<'a> {
             let request = FetchRequest {
                 credential: self.credential.clone(),
                 accept: accept.map(str::to_owned),
+                host_class: HostClass::Plugin,
                 ..FetchRequest::new(url.clone())
             };
             let answer = self.fetcher.get_bytes(&request, max_bytes).await?;
@@ -154,6 +155,7 @@ impl<'a> Session<'a> {
         let request = FetchRequest {
             credential: login.map(|login| login.credential(&url)),
             accept: Some("application/json".to_owned()),
+            host_class: HostClass::Plugin,
             ..FetchRequest::new(url)
         };
         let answer = self

@@ -1,8 +1,9 @@
 //! `check-config`: the effective configuration, and where each value came from.
 
 use crate::config::{Config, Settled};
+use crate::egress::Egress;
 use crate::oci::Puller;
-use opendepot_plugin::{HostConfig, PluginHost, PluginState, Services};
+use opendepot_plugin::{HostConfig, PluginHost, PluginState};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ fn check_plugins(config: &Config) -> anyhow::Result<ExitCode> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let services = Puller::of_a_look(config)?.with(Services::default());
+    let services = Puller::of_a_look(config)?.with(Egress::new(config)?.services());
     let plugins = runtime.block_on(PluginHost::load_with(host, services))?;
     let mut code = ExitCode::SUCCESS;
     for plugin in plugins.describe() {

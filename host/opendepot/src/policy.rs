@@ -3,6 +3,7 @@
 use crate::cli::ExplainArgs;
 use crate::config::{AuthMode, Config};
 use crate::data::DataDir;
+use crate::egress::Egress;
 use crate::oci::Puller;
 use crate::resources;
 use anyhow::{Context as _, bail};
@@ -17,7 +18,7 @@ use opendepot_domain::{
     Target, Version,
 };
 use opendepot_identity::TokenFile;
-use opendepot_plugin::{HostConfig, PluginHost, Services};
+use opendepot_plugin::{HostConfig, PluginHost};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +40,7 @@ pub(crate) fn explain(config: &Config, args: &ExplainArgs) -> anyhow::Result<Exi
             compile: crate::plugins::compile(None),
             ..crate::plugins::host_config(config)?
         };
-        let services = Puller::of_a_look(config)?.with(Services::default());
+        let services = Puller::of_a_look(config)?.with(Egress::new(config)?.services());
         let plugins = PluginHost::load_with(host, services).await?;
         let (bindings, labels) = known(config, &args.target).await?;
         let target = Target {
