@@ -4,7 +4,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a benchmark fails loudly"
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails loudly, and this one prints what it measured"
 )]
 #![expect(
     dead_code,
