@@ -159,18 +159,144 @@ pub(crate) enum TokenCommand {
 /// `opendepot plugin …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Write a folder that builds to a plugin and passes its tests as it is.
+    ///
+    /// Needs no network and no clone: SDK and contract come out of this binary.
+    New(PluginNewArgs),
+    /// Build a plugin's folder, and put what a registry loads into its folder `dist`.
+    ///
+    /// For Rust it finds a compiler for WebAssembly or installs one, and says what and where before
+    /// it does. For JavaScript and Python it runs what the folder pins, once that is installed.
+    Build(PluginBuildArgs),
     /// Say what a plugin is and asks for, and whether a registry would load it.
     ///
     /// Compiles the component and calls its `validate`, and `prepare` of an auth plugin, under the
     /// limits of a registry. Exit code 0 when it would be loaded, 1 with the reason when not.
     Check(PluginCheckArgs),
+    /// Call one function of a built plugin with JSON, under the limits of a registry.
+    ///
+    /// The input is an object with the function's arguments by the names of the WIT text: records
+    /// are objects, a case is its name or {"case": payload}, bytes are base64 text, an option is
+    /// null or left out. Arguments that are left out are those that --example prints; `state` is
+    /// then what `prepare` answers for `bindings`, and `placement` where `locate` puts the
+    /// artifact. The answer, {"ok": …} or {"err": …}, goes to standard output; time, memory and
+    /// what the plugin logs go to standard error. No request leaves: `http.send` answers `denied`.
+    /// Settings are not validated first, and plans and
+    /// judgements are not held against the grants. Exit code 0 for `ok`, 1 for anything else.
+    Run(PluginRunArgs),
+    /// Try a built plugin against what its world demands of it.
+    ///
+    /// Prints a line a check. Nothing is sent anywhere; what a storage plugin plans for files is done
+    /// in a temporary folder. Exit code
+    /// 0 when every check passes, 1 when one fails.
+    Test(PluginTestArgs),
+}
+
+/// Flags of `plugin new`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PluginNewArgs {
+    /// The plugin's name, and its folder's: lower-case letters, digits and inner hyphens.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it decides: who may do what (auth), what a scan report means (scan), where artifacts
+    /// live (storage).
+    #[arg(long, value_enum, value_name = "WORLD")]
+    pub(crate) world: PluginWorld,
+    /// What it is written in.
+    #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
+    pub(crate) lang: PluginLanguage,
+    /// The folder that its folder is made in.
+    #[arg(long, default_value = ".", value_name = "PARENT")]
+    pub(crate) dir: PathBuf,
+}
+
+/// The world of a new plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PluginWorld {
+    /// Who may do what.
+    Auth,
+    /// What a scan report means.
+    Scan,
+    /// Where artifacts live.
+    Storage,
+}
+
+/// The language of a new plugin.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PluginLanguage {
+    /// 30 to 100 KB, microseconds a call.
+    #[default]
+    Rust,
+    /// 12 MB, under a millisecond a call; needs Node.js.
+    Js,
+    /// 18 MB, a millisecond a call; needs Python.
+    Python,
+}
+
+/// Flags of `plugin build`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PluginBuildArgs {
+    /// The folder with `plugin.yaml` and the sources.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Where cargo builds [default: DIR/target]. Plugins that share one compile the SDK once.
+    #[arg(long, env = "CARGO_TARGET_DIR", value_name = "DIR")]
+    pub(crate) target_dir: Option<PathBuf>,
+}
+
+/// Flags of `plugin run`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PluginRunArgs {
+    /// The folder with `plugin.yaml` and the component, or the component alone.
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) plugin: PathBuf,
+    /// validate, prepare or authorize (auth); validate or process (scan); validate, locate or plan
+    /// (storage).
+    #[arg(value_name = "FUNCTION")]
+    pub(crate) function: String,
+    /// A JSON file with the arguments; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// A YAML file with the operator's settings, over those of `plugin.yaml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// A YAML file with what an entry has under `grants`; without it nothing is granted.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grants: Option<PathBuf>,
+    /// The folder of the secrets that --grants names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+    /// Print an input to begin with, and call nothing.
+    #[arg(long, conflicts_with = "input")]
+    pub(crate) example: bool,
+}
+
+/// Flags of `plugin test`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PluginTestArgs {
+    /// The folder with `plugin.yaml` and the component.
+    #[arg(value_name = "DIR")]
+    pub(crate) plugin: PathBuf,
+    /// A YAML file with the operator's settings, over those of `plugin.yaml`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// A YAML file with what an entry has under `grants`; without it a storage plugin is granted
+    /// the stores and hosts that it names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grants: Option<PathBuf>,
+    /// The folder of the secrets that --grants names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+    /// Print the checks as one JSON document.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Flags of `plugin check`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PluginCheckArgs {
-    /// The folder with `plugin.yaml` and the component.
-    #[arg(value_name = "DIR")]
+    /// The folder with `plugin.yaml` and the component, or the component alone.
+    #[arg(value_name = "DIR|FILE")]
     pub(crate) folder: PathBuf,
     /// A YAML file with the operator's settings, over those of `plugin.yaml`.
     #[arg(long, value_name = "FILE")]

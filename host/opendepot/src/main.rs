@@ -77,7 +77,11 @@ fn main() -> ExitCode {
             Ok(settled) => outcome(verify::run(settled.config, args.repair)),
             Err(problems) => usage(&problems),
         },
+        Command::Plugin(PluginCommand::New(args)) => outcome(plugin::new(&args)),
+        Command::Plugin(PluginCommand::Build(args)) => outcome(plugin::build(&args)),
         Command::Plugin(PluginCommand::Check(args)) => outcome(plugin::check(&args)),
+        Command::Plugin(PluginCommand::Run(args)) => outcome(plugin::run(&args)),
+        Command::Plugin(PluginCommand::Test(args)) => outcome(plugin::test(&args)),
         Command::Policy(PolicyCommand::Explain(args)) => {
             let own = sub.and_then(|policy| policy.subcommand());
             match config::load(&args.serve, own.map(|(_, matches)| matches), refused) {

@@ -140,6 +140,17 @@ impl Fault {
         }
     }
 
+    /// What its author can do about it.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Busy(_) | Self::Abandoned => "try again",
+            Self::Open(_) => "find out why its last calls failed; it is tried again by itself",
+            Self::Malformed(_) => "answer as the WIT text of its world says",
+            Self::Trap { class, .. } => class.advice(),
+        }
+    }
+
     /// Whether the guest is to blame.
     pub(crate) const fn is_of_guest(&self) -> bool {
         matches!(self, Self::Trap { .. } | Self::Malformed(_))
@@ -185,6 +196,39 @@ impl TrapClass {
             Self::Fuel => "fuel",
             Self::Abi => "abi",
             Self::Guest => "guest",
+        }
+    }
+
+    /// What happened, in words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Deadline => "it took longer than its deadline",
+            Self::Memory => "it asked for more memory than it may have",
+            Self::Stack => "its stack is used up",
+            Self::Fuel => "it handed over too much: bytes, host calls or resources",
+            Self::Abi => "it handed over values that break the component ABI",
+            Self::Guest => "it ended itself, as a panic does",
+        }
+    }
+
+    /// What its author can do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Deadline => {
+                "do slow work in `prepare` (auth) or not at all, and look for a loop without an end"
+            }
+            Self::Memory => "hold less at a time; the limit is for all memories of one call",
+            Self::Stack => "bound the recursion; data of others can be nested without an end",
+            Self::Fuel => "answer and log less in one call, and drop handles that are done with",
+            Self::Abi => {
+                "build against the WIT of this version with bindings that are generated, not written"
+            }
+            Self::Guest => {
+                "return an error in place of a panic; a panic's message is in the log lines, \
+                 where the SDK writes it"
+            }
         }
     }
 }

@@ -32,6 +32,7 @@ mod error;
 mod grants;
 mod host;
 mod info;
+mod invoke;
 mod limits;
 mod link;
 mod load;
@@ -62,6 +63,7 @@ pub use egress::{CheckedRequest, HeaderText, HttpError, HttpResponse, HttpSender
 pub use error::{Error, Fault, LoadError, TrapClass};
 pub use host::{Credential, PluginHost, PluginPuller, Services, StoreAccess};
 pub use info::{PluginInfo, PluginState};
+pub use invoke::{ComponentFacts, Invocation, InvokeError, Invoker, InvokerConfig};
 pub use limits::Limits;
 pub use manifest::Needs;
 pub use opendepot_domain::seam::{Binding, BindingPolicies, BindingProblem};

@@ -287,10 +287,10 @@ impl<'a> Loader<'a> {
 }
 
 /// The component's bytes and digest, or why there are none although the manifest is good.
-type Whole = Result<(Vec<u8>, Sha256), LoadError>;
+pub(crate) type Whole = Result<(Vec<u8>, Sha256), LoadError>;
 
 /// Reads manifest and component that belong together: a folder may be swapped in between.
-fn read_whole(folder: &Path, limit: u64) -> Result<(Manifest, Whole), LoadError> {
+pub(crate) fn read_whole(folder: &Path, limit: u64) -> Result<(Manifest, Whole), LoadError> {
     const NUM_TRIES: usize = 3;
     let mut read = Err(LoadError::Unsettled(folder.to_owned()));
     for _ in 0..NUM_TRIES {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -64,6 +64,13 @@ pub(crate) fn clean(program: &Path) -> Command {
 fn is_foreign(name: &str) -> bool {
     FOREIGN.contains(&name)
         || name.starts_with("CARGO_") && !KEPT_CARGO.iter().any(|kept| name.starts_with(kept))
+}
+
+/// The file on the PATH that a program of this name is.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut files = std::env::split_paths(&path).map(|folder| folder.join(program));
+    files.find(|file| file.is_file())
 }
 
 /// What becomes of a program's standard error.

@@ -28,7 +28,28 @@ pub fn componentize(core_wasm: &Path) -> Result<Vec<u8>, Error> {
         .module(&module)
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(|error| refuse(format!("{error:#}")))?;
-    let decoded = decode(&component).map_err(|error| refuse(format!("{error:#}")))?;
+    check(core_wasm, &component)?;
+    Ok(component)
+}
+
+/// Reads the component at `path`, which another tool made, when it exports something and imports
+/// nothing that no world offers.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::TooLarge`], [`Error::Encode`] when it is no component or exports
+/// nothing, [`Error::ForeignImport`].
+pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>, Error> {
+    let component = read(path)?;
+    check(path, &component)?;
+    Ok(component)
+}
+
+fn check(path: &Path, component: &[u8]) -> Result<(), Error> {
+    let refuse = |reason: String| Error::Encode {
+        path: path.to_owned(),
+        reason,
+    };
+    let decoded = decode(component).map_err(|error| refuse(format!("{error:#}")))?;
     let resolve = decoded.resolve();
     // What a crate that never registers a plugin gives.
     if resolve
@@ -46,10 +67,10 @@ pub fn componentize(core_wasm: &Path) -> Result<Vec<u8>, Error> {
         .find(|name| !name.starts_with(OURS));
     match foreign {
         Some(import) => Err(Error::ForeignImport {
-            path: core_wasm.to_owned(),
+            path: path.to_owned(),
             import,
         }),
-        None => Ok(component),
+        None => Ok(()),
     }
 }
 

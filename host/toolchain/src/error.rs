@@ -21,6 +21,44 @@ pub enum Error {
         /// What was tried, and why it did not work.
         tried: Vec<String>,
     },
+    /// A folder is no plugin, or of two languages.
+    #[error(
+        "cannot tell the language of `{}`: {found} of `Cargo.toml` (Rust), `build.mjs` \
+         (JavaScript) and `app.py` (Python) is there; `opendepot plugin new` writes a folder to \
+         begin with", .dir.display()
+    )]
+    NoLanguage {
+        /// The folder.
+        dir: PathBuf,
+        /// How many of the files are there, in words.
+        found: &'static str,
+    },
+    /// A language's own program is not there.
+    #[error("`{program}` is not on the PATH: {remedy}")]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// What the folder pins is not installed.
+    #[error("`{tool}` is not installed for `{}`: run `{command}` there", .dir.display())]
+    NotInstalled {
+        /// The tool.
+        tool: &'static str,
+        /// The plugin's folder.
+        dir: PathBuf,
+        /// The one command that installs it.
+        command: &'static str,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{}`: {source}", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A program cannot be started.
     #[error("cannot start `{command}`: {source}")]
     Start {
@@ -74,8 +112,8 @@ pub enum Error {
     },
     /// A module is no plugin.
     #[error(
-        "cannot make a component of `{}`: {reason}; does the crate call one of the SDK's \
-         registration macros, and nothing that needs WASI or JavaScript?", .path.display()
+        "cannot make a component of `{}`: {reason}; does the plugin export one of the worlds (in Rust: \
+         call one of the SDK's registration macros), and nothing that needs WASI or JavaScript?", .path.display()
     )]
     Encode {
         /// The module.
@@ -101,11 +139,15 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::NoToolchain { .. } | Self::Start { .. } | Self::Timeout { .. } => {
-                Kind::Unavailable
-            }
+            Self::NoToolchain { .. }
+            | Self::NoProgram { .. }
+            | Self::NotInstalled { .. }
+            | Self::Write { .. }
+            | Self::Start { .. }
+            | Self::Timeout { .. } => Kind::Unavailable,
             Self::Read { .. } => Kind::NotFound,
-            Self::Failed { .. }
+            Self::NoLanguage { .. }
+            | Self::Failed { .. }
             | Self::NoModule { .. }
             | Self::TooLarge { .. }
             | Self::Encode { .. }

@@ -1,6 +1,6 @@
 //! The three ways of getting a compiler for the target.
 
-use crate::command::{Stderr, clean, run};
+use crate::command::{Stderr, clean, on_path, run};
 use crate::error::Error;
 use crate::{Library, TARGET, Toolchain};
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn active(tried: &mut Vec<String>) -> Option<Toolchain> {
 
 /// Adds the target to the active toolchain.
 fn with_rustup(report: &mut dyn FnMut(&str), tried: &mut Vec<String>) -> Option<Toolchain> {
-    if !on_path("rustup") {
+    if on_path("rustup").is_none() {
         tried.push("there is no rustup".to_owned());
         return None;
     }
@@ -110,12 +110,12 @@ fn debian(tried: &mut Vec<String>) -> Option<Toolchain> {
 
 /// Installs Debian's packages; nothing is ever removed for them.
 fn with_apt(report: &mut dyn FnMut(&str), tried: &mut Vec<String>) -> Option<Toolchain> {
-    if !on_path("apt-get") {
+    if on_path("apt-get").is_none() {
         tried.push("there is no apt-get".to_owned());
         return None;
     }
     let is_root = rustix::process::geteuid().is_root();
-    if !is_root && !on_path("sudo") {
+    if !is_root && on_path("sudo").is_none() {
         tried.push("apt-get needs root, and there is no sudo".to_owned());
         return None;
     }
@@ -165,10 +165,4 @@ fn keep_active(command: &mut std::process::Command) -> &mut std::process::Comman
         command.env("RUSTUP_TOOLCHAIN", active);
     }
     command
-}
-
-fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-    })
 }

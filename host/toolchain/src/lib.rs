@@ -1,5 +1,8 @@
 //! Finds or installs what builds plugins, builds them, and turns core modules into components.
 //!
+//! Plugins in JavaScript and Python are built by the tools that their folders pin, which are never
+//! installed from here.
+//!
 //! Used by `cargo xtask plugins` and by `opendepot plugin`. It knows the ways of getting a
 //! compiler for `wasm32-unknown-unknown`, in this order: the active toolchain has the target;
 //! `rustup target add` installs it; Debian's packages, whose standard library is built from
@@ -20,10 +23,14 @@ mod build;
 mod command;
 mod component;
 mod error;
+mod file;
 mod find;
+mod script;
 
 pub use component::{MAX_MODULE_BYTES, componentize};
 pub use error::Error;
+pub use file::write_whole;
+pub use script::{Language, build};
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@
 
 use crate::workspace;
 use anyhow::{Context, Result, bail, ensure};
-use opendepot_toolchain::{Toolchain, componentize};
+use opendepot_toolchain::{Toolchain, componentize, write_whole as write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -174,24 +174,6 @@ impl Plugin {
         write(&self.stamp, &serde_json::to_vec(&stamp)?)?;
         Ok(stamp)
     }
-}
-
-/// Writes a file whole, unless it already is as it should be.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if fs::read(path).is_ok_and(|present| present == bytes) {
-        return Ok(());
-    }
-    let context = || format!("cannot write `{}`", path.display());
-    let folder = path.parent().with_context(context)?;
-    fs::create_dir_all(folder).with_context(context)?;
-    // Hidden, of this process alone, and in the same folder, so that renaming is atomic.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let partial = folder.join(format!(".{name}.{}", std::process::id()));
-    let result = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
-    if result.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    result.with_context(context)
 }
 
 /// The digest over the names and contents of files, and of all files below folders. Hidden files

@@ -41,6 +41,9 @@ pub(crate) enum Area {
     Plugins,
     /// What the registry answers over HTTP.
     Protocol,
+    /// `opendepot plugin new`, `build`, `check`, `run` and `test` in every language, from an empty
+    /// folder; needs cargo, npm and pip and what they fetch.
+    Authors,
     /// OpenTofu and Terraform.
     Clients,
     /// Kills, swapped files, a full disk, wrong flags, signals.
@@ -64,6 +67,7 @@ impl Area {
             Self::Unit => "unit",
             Self::Plugins => "plugins",
             Self::Protocol => "protocol",
+            Self::Authors => "authors",
             Self::Clients => "clients",
             Self::Faults => "faults",
             Self::Crash => "crash",
@@ -224,9 +228,15 @@ impl Runner {
                     "no network: api.github.com cannot be reached".to_owned(),
                 ));
             }
+            Area::Authors => self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path),
             Area::Protocol | Area::Faults | Area::Upstream => {}
         }
-        let target = ["--package", "opendepot-tests", "--test", area.name()];
+        // `plugins` is the plugins' own tests already.
+        let binary = match area {
+            Area::Authors => "plugins",
+            _ => area.name(),
+        };
+        let target = ["--package", "opendepot-tests", "--test", binary];
         self.cargo_test(area.name(), &target, &left_out)
     }
 

@@ -1,6 +1,36 @@
 //! Values for a plugin's tests: what the host would pass, to be changed where a test says so.
 //!
 //! Enable the feature `test` in `dev-dependencies` only.
+//!
+//! ```
+//! # #[cfg(feature = "auth")]
+//! # {
+//! use opendepot_plugin_sdk::auth::Target;
+//! use opendepot_plugin_sdk::fixture::auth::module;
+//!
+//! let one = Target { version: Some("1.0.0".to_owned()), ..module("team-a", "vpc") };
+//! assert_eq!(one.namespace, "team-a");
+//! # }
+//! ```
+
+#[cfg(any(feature = "scan", feature = "storage"))]
+/// The provider `team-a/aws` 5.0.0 for one platform.
+#[must_use]
+pub fn artifact() -> crate::Artifact {
+    crate::Artifact {
+        namespace: "team-a".to_owned(),
+        kind: crate::ArtifactKind::Provider,
+        name: "aws".to_owned(),
+        version: "5.0.0".to_owned(),
+        os: Some("linux".to_owned()),
+        arch: Some("amd64".to_owned()),
+        file_name: "terraform-provider-aws_5.0.0_linux_amd64.zip".to_owned(),
+        media_type: "application/zip".to_owned(),
+        size: 1,
+        sha256: "0".repeat(64),
+        attributes: Vec::new(),
+    }
+}
 
 /// For auth plugins.
 #[cfg(feature = "auth")]
@@ -71,26 +101,9 @@ pub mod auth {
 /// For scan plugins.
 #[cfg(feature = "scan")]
 pub mod scan {
-    use crate::artifact::{Artifact, ArtifactKind};
     use crate::scan::{Context, Error, Finding, Report, ScanPlugin, Scope, Severity};
 
-    /// The provider `team-a/aws` 5.0.0 for one platform.
-    #[must_use]
-    pub fn artifact() -> Artifact {
-        Artifact {
-            namespace: "team-a".to_owned(),
-            kind: ArtifactKind::Provider,
-            name: "aws".to_owned(),
-            version: "5.0.0".to_owned(),
-            os: Some("linux".to_owned()),
-            arch: Some("amd64".to_owned()),
-            file_name: "terraform-provider-aws_5.0.0_linux_amd64.zip".to_owned(),
-            media_type: "application/zip".to_owned(),
-            size: 1,
-            sha256: "0".repeat(64),
-            attributes: Vec::new(),
-        }
-    }
+    pub use super::artifact;
 
     /// A finding that counts and that nothing fixes, in the package `openssl` 1.0.
     #[must_use]
@@ -140,7 +153,35 @@ pub mod scan {
     }
 }
 
-#[cfg(any(feature = "auth", feature = "scan"))]
+/// For storage plugins.
+#[cfg(feature = "storage")]
+pub mod storage {
+    use crate::storage::{Configuration, Error, StoragePlugin};
+
+    pub use super::artifact;
+
+    /// The operator's settings and, when there is one, a resource's block: both JSON text.
+    #[must_use]
+    pub fn configuration(operator: &str, backend: Option<&str>) -> Configuration {
+        Configuration {
+            operator: operator.to_owned(),
+            backend: backend.map(str::to_owned),
+            attributes: Vec::new(),
+        }
+    }
+
+    /// Path and message of every problem that the plugin finds in its settings.
+    #[must_use]
+    pub fn problems<T: StoragePlugin>(configuration: &Configuration) -> Vec<(String, String)> {
+        match T::validate(configuration) {
+            Ok(()) => Vec::new(),
+            Err(Error::InvalidSettings(problems)) => super::pairs(problems),
+            Err(other) => vec![("(no settings)".to_owned(), format!("{other:?}"))],
+        }
+    }
+}
+
+#[cfg(any(feature = "auth", feature = "scan", feature = "storage"))]
 fn pairs(problems: Vec<crate::Problem>) -> Vec<(String, String)> {
     problems
         .into_iter()

@@ -1,7 +1,28 @@
 //! HTTP requests that the host sends, to hosts that the plugin declared and the operator granted.
 //!
 //! Secrets are named, never seen: the host fills them in, and only towards the hosts that each
-//! secret is bound to.
+//! secret is bound to. The author asks with `needs: { hosts: true, secrets: [token] }`, the
+//! operator grants with `hosts` and `secrets`. Redirects are answers, not followed; nothing is
+//! retried; the time is what the call has left.
+//!
+//! ```
+//! use opendepot_plugin_sdk::http::{Error, Header, Request, send};
+//!
+//! fn bucket(name: &str) -> Result<Option<Vec<u8>>, Error> {
+//!     let request = Request::new("GET", format!("https://inventory.example/buckets/{name}"))
+//!         .header(Header::bearer("token"))
+//!         .header(Header::plain("accept", "application/json"));
+//!     let answer = send(&request)?;
+//!     match answer.status {
+//!         200 => Ok(Some(answer.body)),
+//!         404 => Ok(None),
+//!         status => Err(Error::Other(format!("the inventory answered {status}"))),
+//!     }
+//! }
+//!
+//! // There is no host outside of WebAssembly.
+//! assert!(matches!(bucket("modules"), Err(Error::Unreachable(_))));
+//! ```
 
 pub use crate::bindings::storage::opendepot::host::http::{
     Basic, Error, Header, HeaderValue, Prefixed, Request, Response,

@@ -6,6 +6,47 @@
 //! | who may do what | `auth` | `auth::AuthPlugin` | `register_auth!` |
 //! | what a scan report means | `scan` | `scan::ScanPlugin` | `register_scan!` |
 //!
+//! A whole auth plugin; `opendepot plugin new NAME --world auth` writes a larger one, with tests:
+//!
+//! ```
+//! # #[cfg(feature = "auth")]
+//! # mod plugin {
+//! use opendepot_plugin_sdk::auth::{
+//!     Action, AuthPlugin, Binding, Decision, Error, Prepared, Subject, Target,
+//! };
+//! use opendepot_plugin_sdk::register_auth;
+//!
+//! struct Office;
+//!
+//! impl AuthPlugin for Office {
+//!     fn prepare(_settings: &str, _bindings: &[Binding]) -> Result<Prepared, Error> {
+//!         Ok(Prepared { state: Vec::new(), problems: Vec::new() })
+//!     }
+//!
+//!     fn authorize(
+//!         _settings: &str,
+//!         _state: &[u8],
+//!         subject: &Subject,
+//!         _action: &Action,
+//!         targets: &[Target],
+//!         _now: u64,
+//!     ) -> Result<Vec<Decision>, Error> {
+//!         let decision = if subject.client_address.starts_with("10.") {
+//!             Decision::Abstain
+//!         } else {
+//!             Decision::Deny("not from the office".to_owned())
+//!         };
+//!         Ok(vec![decision; targets.len()])
+//!     }
+//! }
+//!
+//! register_auth!(Office);
+//! # }
+//! ```
+//!
+//! With the feature `test`, for `dev-dependencies`, `fixture` makes values to call a plugin's
+//! functions with, and `harness` calls the built component under the real host.
+//!
 //! **What bounds a plugin.** A fresh instance may serve each call, so nothing that is kept in a
 //! static outlives a call. The host ends a call at its deadline and at its memory limit. A panic
 //! is a trap: the instance is gone and the call counts as a fault.
@@ -43,8 +84,15 @@ pub mod date;
 #[cfg(feature = "test")]
 pub mod fixture;
 pub mod glob;
+#[cfg(all(
+    feature = "test",
+    any(feature = "auth", feature = "scan", feature = "storage")
+))]
+pub mod harness;
 #[cfg(feature = "storage")]
 pub mod http;
+#[cfg(feature = "storage")]
+pub mod key;
 pub mod log;
 pub mod name;
 #[cfg(feature = "rules")]

@@ -2,6 +2,14 @@
 //!
 //! The host adds the plugin's name and digest, escapes and shortens what it gets, and may drop
 //! lines above a rate. Never log a secret, a signed URL, settings or claims.
+//!
+//! ```
+//! use opendepot_plugin_sdk::log;
+//!
+//! log::warn("an accepted finding has expired", &[("id", "CVE-2026-1234")]);
+//! ```
+//!
+//! A message is lower-case, without a full stop, and readable alone; what varies is a field.
 
 pub use crate::bindings::host::opendepot::host::log::Level;
 

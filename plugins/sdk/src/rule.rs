@@ -5,7 +5,7 @@
 //! other texts.
 
 use crate::artifact::ArtifactKind;
-use crate::auth::{Action, Error, Subject, Target};
+use crate::auth::{Action, Authentication, Error, Subject, Target};
 use crate::glob;
 use crate::name::Names;
 use crate::settings::{Object, check_line, hint, shown};
@@ -234,10 +234,12 @@ impl<'a> Table<'a> {
     }
 
     /// Which of the groups the caller has; an anonymous one has none, whatever the subject says.
+    /// Neither has one whose way of proof this version does not know: it is trusted least.
     #[must_use]
     pub fn held(&self, subject: &Subject) -> Held {
         let mut groups = vec![false; self.groups.len()];
-        let has_credential = !subject.is_anonymous();
+        let is_known = !matches!(subject.authentication, Authentication::Other(_));
+        let has_credential = is_known && !subject.is_anonymous();
         for group in subject.groups.iter().filter(|_| has_credential) {
             if let Ok(place) = self.groups.binary_search(&group.as_str())
                 && let Some(flag) = groups.get_mut(place)

@@ -1,4 +1,22 @@
 //! Secrets that a plugin may compute with but never read.
+//!
+//! The bytes stay with the host. What a plugin gets is a handle, and MACs under it, which is what
+//! signing a request takes. The author asks with `needs: { secrets: [signing-key] }`, the operator
+//! grants the name. To send a secret in a header, name it in [`crate::http::Header`] instead.
+//!
+//! ```
+//! use opendepot_plugin_sdk::secret::{Encoding, Error, Secret};
+//!
+//! fn signature(date: &str, region: &str, message: &str) -> Result<Vec<u8>, Error> {
+//!     let key = Secret::open("signing-key", Encoding::Raw)?;
+//!     let key = key.derive_sha256(b"V1", date.as_bytes());
+//!     let key = key.derive_sha256(b"", region.as_bytes());
+//!     Ok(key.mac_sha256(message.as_bytes()))
+//! }
+//!
+//! // There is no host outside of WebAssembly.
+//! assert!(matches!(signature("20260101", "eu-1", "GET /"), Err(Error::Missing(_))));
+//! ```
 
 pub use crate::bindings::storage::opendepot::host::secrets::{Encoding, Error};
 

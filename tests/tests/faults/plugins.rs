@@ -96,3 +96,70 @@ fn what_would_be_refused_is_refused_with_its_reason() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("nowhere"), "{said}");
 }
+
+#[test]
+fn a_component_alone_is_described() {
+    let component = built("auth-groups").join("plugin.wasm");
+    let (code, said) = check(&component, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    for part in [
+        "world     auth, `opendepot:auth/policy@0.1.0`",
+        "sha256    ",
+        "imports   `opendepot:host/log@0.1.0`",
+        "needs     settings: rules: is required",
+        "a registry would load it",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("settings.yaml");
+    let settings_at = ["--settings", settings.to_str().unwrap()];
+    fs::write(&settings, "rules: []\n").unwrap();
+    let (code, said) = check(&component, &settings_at);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("needs"), "{said}");
+    fs::write(&settings, "rulez: []\n").unwrap();
+    let (code, said) = check(&component, &settings_at);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("did you mean `rules`?"), "{said}");
+}
+
+#[test]
+fn a_component_of_no_known_world_is_told_what_would_be_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("plugin.wasm");
+    let accepted = "accepted is exactly one of `opendepot:storage/backend@0.1.0`, `opendepot:auth/policy@0.1.0` \
+                    and `opendepot:scan/post-processor@0.1.0`";
+    for (exports, imports, expected) in [
+        (&[][..], "", "exports no known world"),
+        (
+            &[
+                "opendepot:auth/policy@0.1.0",
+                "opendepot:scan/post-processor@0.1.0",
+            ],
+            "",
+            "exports both the auth and the scan world",
+        ),
+        (
+            &["opendepot:auth/policy@0.2.0"],
+            "",
+            "exports `opendepot:auth/policy@0.2.0`, a version that this host does not speak",
+        ),
+        (
+            &["opendepot:auth/policy@0.1.0"],
+            r#"(import "wasi:cli/environment@0.2.0" (instance))"#,
+            "imports `wasi:cli/environment@0.2.0`",
+        ),
+    ] {
+        let exports: String = exports
+            .iter()
+            .map(|name| format!("(export \"{name}\" (instance $i))"))
+            .collect();
+        let text = format!("(component {imports} (instance $i) {exports})");
+        fs::write(&file, wat::parse_str(&text).unwrap()).unwrap();
+        let (code, said) = check(&file, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(expected), "{expected}: {said}");
+        assert!(said.contains(accepted) || !imports.is_empty(), "{said}");
+    }
+}

@@ -1,11 +1,12 @@
 //! `plugin check`: what a plugin is, and whether a registry would load it.
 
+use super::{Manifest, settings};
 use crate::cli::PluginCheckArgs;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use opendepot_domain::{PluginId, Sha256};
 use opendepot_plugin::{
-    GrantsConfig, HostConfig, Limits, PluginEntry, PluginHost, PluginInfo, PluginPolicy,
-    PluginState, Source,
+    GrantsConfig, HostConfig, Invoker, InvokerConfig, Limits, PluginEntry, PluginHost, PluginInfo,
+    PluginPolicy, PluginState, Source, World,
 };
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -17,14 +18,11 @@ pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
     let folder = args
         .folder
         .canonicalize()
-        .with_context(|| format!("there is no folder `{}`", args.folder.display()))?;
-    if !folder.is_dir() {
-        bail!(
-            "`{}` is no folder; name the one with `plugin.yaml` and the component",
-            args.folder.display()
-        );
-    }
+        .with_context(|| format!("there is no folder or file `{}`", args.folder.display()))?;
     let settings = settings(args.settings.as_deref())?;
+    if !folder.is_dir() {
+        return tokio::runtime::Runtime::new()?.block_on(check_file(&folder, settings));
+    }
     let info = tokio::runtime::Runtime::new()?.block_on(async {
         // The digest is what listing it pins, so it has to be known first.
         let unpinned = load(&folder, None, &settings).await?;
@@ -49,13 +47,74 @@ pub(crate) fn check(args: &PluginCheckArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn settings(file: Option<&Path>) -> anyhow::Result<Value> {
-    let Some(file) = file else {
-        return Ok(Value::Null);
+/// A component without its `plugin.yaml`: the same questions, as far as it can answer them alone.
+async fn check_file(file: &Path, settings: Value) -> anyhow::Result<ExitCode> {
+    let has_settings = !settings.is_null();
+    let config = InvokerConfig {
+        settings,
+        compile: super::compile(),
+        ..InvokerConfig::default()
     };
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read `{}`", file.display()))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("`{}` is not YAML", file.display()))
+    let invoker = match Invoker::open(file, config).await {
+        Ok(invoker) => invoker,
+        Err(error) => {
+            eprintln!("error: a registry would refuse it: {error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let facts = invoker.facts();
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "world     {}, `{}`",
+        facts.world,
+        facts.world.export()
+    );
+    let _ = writeln!(text, "size      {} bytes", facts.size_bytes);
+    let _ = writeln!(text, "sha256    {}", facts.digest);
+    for import in &facts.imports {
+        let _ = writeln!(text, "imports   `{import}`");
+    }
+    crate::say(&text)?;
+    let functions: &[&str] = match facts.world {
+        World::Auth => &["validate", "prepare"],
+        World::Storage | World::Scan => &["validate"],
+    };
+    for function in functions {
+        let refusal = match invoker.invoke(function, &Value::Null).await?.answer {
+            Ok(Ok(_)) => continue,
+            // Without a `plugin.yaml` it has no defaults, so that it may well want some.
+            Ok(Err(error)) if !has_settings => {
+                let problems = problems(&error);
+                crate::say(&format!("needs     settings: {problems}\n"))?;
+                break;
+            }
+            Ok(Err(error)) => format!("`{function}` answered: {}", problems(&error)),
+            Err(fault) => format!("`{function}` failed: {fault}; {}", fault.advice()),
+        };
+        eprintln!("error: a registry would refuse it: {refusal}");
+        return Ok(ExitCode::FAILURE);
+    }
+    crate::say(
+        "a registry would load it from a folder with a `plugin.yaml`, which says what it asks for\n",
+    )
+}
+
+/// A guest's error as people read it.
+fn problems(error: &Value) -> String {
+    let listed = error.get("invalid-settings").and_then(Value::as_array);
+    let Some(listed) = listed else {
+        return error.to_string().escape_debug().take(400).collect();
+    };
+    let text = |problem: &Value, name: &str| {
+        let text = problem.get(name).and_then(Value::as_str);
+        text.unwrap_or_default().escape_debug().take(400).collect()
+    };
+    let problems = listed.iter().map(|problem| {
+        let (path, message): (String, String) = (text(problem, "path"), text(problem, "message"));
+        format!("{path}: {message}")
+    });
+    problems.take(10).collect::<Vec<_>>().join("; ")
 }
 
 /// The one plugin as a host that lists nothing else sees it.
@@ -79,7 +138,7 @@ async fn load(
         policy: PluginPolicy::default(),
         limits: Limits::default(),
         filesystem_root: PathBuf::from("/"),
-        compile: crate::plugins::compile(None),
+        compile: super::compile(),
     })
     .await?;
     let infos = host.describe();
@@ -132,13 +191,11 @@ fn facts(info: &PluginInfo) -> String {
 
 /// The entry that lists it, to be pasted.
 fn entry(info: &PluginInfo, folder: &Path) -> String {
-    let name = folder.file_name().and_then(|name| name.to_str());
-    // A folder may be called what no plugin may.
-    let name = name.filter(|name| PluginId::new(*name).is_ok());
+    let name = Manifest::read(folder).map(|(manifest, _)| manifest.metadata.name);
     let digest = info.digest.map(|digest| digest.to_string());
     format!(
         "plugins:\n  - name: {}\n    source: {{ folder: {} }}\n    sha256: {}\n",
-        name.unwrap_or("NAME"),
+        name.as_ref().map_or("NAME", PluginId::as_str),
         Value::from(folder.to_string_lossy()),
         digest.unwrap_or_default()
     )

@@ -47,14 +47,16 @@ impl log::Host for CallState {
         }
         self.log_bytes_left = self.log_bytes_left.saturating_sub(cost);
         let (name, digest) = (&*self.plugin.name, self.plugin.digest.as_str());
+        let meter = &self.meter;
         macro_rules! emit {
-            ($level:ident) => {
+            ($level:ident) => {{
+                meter.note_line(stringify!($level), &line);
                 tracing::$level!(
                     plugin.name = name,
                     plugin.digest = digest,
                     "plugin says: {line}"
                 )
-            };
+            }};
         }
         match level {
             log::Level::Debug => emit!(debug),

@@ -15,7 +15,7 @@ pub(crate) mod state;
 
 pub(crate) use imports::header;
 pub(crate) use slow_lane::SlowLane;
-pub(crate) use state::CallState;
+pub(crate) use state::{CallState, Meter, Stop};
 
 use crate::breaker::{Breaker, Change};
 use crate::compile::Compiler;
@@ -28,7 +28,6 @@ use crate::limits::Limits;
 use crate::metric::{self, Usage};
 use opendepot_domain::PluginId;
 use opendepot_domain::seam::BoxFuture;
-use state::{Meter, Stop};
 use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,7 +69,7 @@ impl Function {
     }
 
     /// Guest time, and what waiting for the host may add to it.
-    const fn timeouts(self, limits: &Limits) -> (Duration, Duration) {
+    pub(crate) const fn timeouts(self, limits: &Limits) -> (Duration, Duration) {
         match self {
             Self::Validate | Self::Prepare => (limits.prepare_timeout, Duration::ZERO),
             Self::Authorize => (limits.auth_timeout, Duration::ZERO),
@@ -79,7 +78,7 @@ impl Function {
         }
     }
 
-    const fn hostcall_bytes(self, limits: &Limits) -> usize {
+    pub(crate) const fn hostcall_bytes(self, limits: &Limits) -> usize {
         match self {
             Self::Authorize => limits.auth_hostcall_bytes,
             Self::Validate | Self::Prepare | Self::Process | Self::Locate | Self::Plan => {
@@ -174,7 +173,10 @@ impl Caller {
             false => Ok(()),
         };
         let outcome = match admitted {
-            Ok(()) => self.attempt(plugin, function, run).await,
+            Ok(()) => {
+                let meter = Arc::new(Meter::default());
+                self.attempt(plugin, function, meter, run).await
+            }
             Err(open) => Err(open),
         };
         if is_guarded {
@@ -190,10 +192,12 @@ impl Caller {
         outcome
     }
 
-    async fn attempt<T, F>(
+    /// As [`Self::call`], whatever the breaker says and without telling it.
+    pub(crate) async fn attempt<T, F>(
         &self,
         plugin: &Arc<Identity>,
         function: Function,
+        meter: Arc<Meter>,
         run: F,
     ) -> Result<T, Fault>
     where
@@ -203,7 +207,6 @@ impl Caller {
         let permits = self.admit(plugin).await?;
         let (guest_time, host_time) = function.timeouts(&self.limits);
         let deadline = Instant::now() + guest_time + host_time;
-        let meter = Arc::new(Meter::default());
         let store = self.store(plugin, function, deadline, guest_time, &meter, permits);
         let mut future = run(store);
         // The first epochs run here, without a timer or a change of thread.
@@ -296,7 +299,7 @@ fn class_of(error: &wasmtime::Error, meter: &Meter) -> TrapClass {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return match stop {
             Stop::Deadline => TrapClass::Deadline,
-            Stop::HostCalls | Stop::Resources => TrapClass::Fuel,
+            Stop::HostCalls | Stop::Resources | Stop::Answer(_) => TrapClass::Fuel,
             Stop::Handle => TrapClass::Abi,
         };
     }

@@ -3,8 +3,8 @@
 use super::{HostFunctions, Identity};
 use crate::engine::{MAX_MEMORIES, MAX_TABLES};
 use crate::limits::Limits;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::ResourceLimiter;
@@ -21,15 +21,55 @@ pub(crate) enum Stop {
     Resources,
     #[error("unknown resource handle")]
     Handle,
+    #[error("the answer is larger than {0} bytes")]
+    Answer(usize),
 }
 
 /// What the caller learns about a call after its store is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     is_memory_refused: AtomicBool,
+    memory_bytes: AtomicUsize,
+    num_host_calls: AtomicU32,
+    /// What the guest logs, for an author who calls one function.
+    log: Option<Mutex<Vec<(&'static str, String)>>>,
 }
 
 impl Meter {
+    /// One that keeps what the guest logs, too.
+    pub(crate) fn with_log() -> Self {
+        Self {
+            log: Some(Mutex::default()),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn note_line(&self, level: &'static str, line: &str) {
+        if let Some(log) = &self.log {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push((level, line.to_owned()));
+        }
+    }
+
+    /// Lines with their levels, taken out.
+    pub(crate) fn take_log(&self) -> Vec<(&'static str, String)> {
+        let taken = self.log.as_ref().map(|log| {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *log)
+        });
+        taken.unwrap_or_default()
+    }
+
+    /// Linear memory that the call came to hold, in bytes; known when it is over.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Host functions that the call called; known when it is over.
+    pub(crate) fn num_host_calls(&self) -> u32 {
+        self.num_host_calls.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_memory_refused(&self) -> bool {
         self.is_memory_refused.load(Ordering::Relaxed)
     }
@@ -52,7 +92,8 @@ pub(crate) struct CallState {
     memory_bytes: usize,
     num_table_elements: usize,
     num_core_instances: u32,
-    meter: Arc<Meter>,
+    num_host_calls: u32,
+    pub(super) meter: Arc<Meter>,
     /// Held as long as the instance lives.
     _permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -81,6 +122,7 @@ impl CallState {
             memory_bytes: 0,
             num_table_elements: limits.num_table_elements,
             num_core_instances: limits.num_core_instances,
+            num_host_calls: limits.num_host_calls,
             meter,
             _permits: permits,
         }
@@ -109,6 +151,10 @@ impl Drop for CallState {
             .usage
             .memory_bytes
             .decrement(self.memory_bytes as f64);
+        let (meter, bytes) = (&self.meter, self.memory_bytes);
+        let used = self.num_host_calls - self.num_host_calls_left;
+        meter.memory_bytes.store(bytes, Ordering::Relaxed);
+        meter.num_host_calls.store(used, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The folder of built components; `None`, with a message, where there are none to test.
-fn built(plugin: &str) -> Option<PathBuf> {
+pub(crate) fn built(plugin: &str) -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
     if built.join(plugin).join("plugin.wasm").exists() {
         return Some(built);

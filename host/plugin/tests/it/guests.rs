@@ -1,20 +1,45 @@
 //! Guests written as core module text. The component around them is made from the WIT folders,
 //! so what a test says is the guest's own code and memory.
 
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+pub(crate) use wit_component::StringEncoding;
+use wit_component::{ComponentEncoder, embed_component_metadata};
+use wit_parser::{Resolve, WorldId};
 
 const WIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit");
 
 /// Wraps a core module as a component of a world.
 pub(crate) fn component(world: &str, core: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("{error}\n{core}"));
+    component_encoded(world, core, StringEncoding::UTF8)
+}
+
+/// As [`component`], with texts in another encoding.
+pub(crate) fn component_encoded(world: &str, core: &str, encoding: StringEncoding) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(format!("{WIT}/{world}@0.1.0")).unwrap();
-    let world = resolve
-        .select_world(&[package], Some(&format!("{world}-plugin")))
+    let name = format!("{world}-plugin");
+    let world = resolve.select_world(&[package], Some(&name)).unwrap();
+    encode(&resolve, world, core, encoding)
+}
+
+/// An auth component that exports a resource of its own besides its world.
+pub(crate) fn auth_with_resource(core: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    resolve.push_dir(format!("{WIT}/auth@0.1.0")).unwrap();
+    let package = resolve
+        .push_str(
+            "extra.wit",
+            "package test:extra;
+             interface things { resource thing { constructor(); } }
+             world extra { include opendepot:auth/auth-plugin@0.1.0; export things; }",
+        )
         .unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    let world = resolve.select_world(&[package], Some("extra")).unwrap();
+    encode(&resolve, world, core, StringEncoding::UTF8)
+}
+
+fn encode(resolve: &Resolve, world: WorldId, core: &str, encoding: StringEncoding) -> Vec<u8> {
+    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("{error}\n{core}"));
+    embed_component_metadata(&mut module, resolve, world, encoding, false).unwrap();
     ComponentEncoder::default()
         .validate(true)
         .module(&module)
@@ -241,14 +266,24 @@ fn write_plan(memory: &mut Memory, plan: &Plan) -> usize {
 
 /// A storage plugin with fixed answers.
 pub(crate) fn storage(located: &Place, plan: &Plan) -> Vec<u8> {
+    storage_after(located, plan, "", "")
+}
+
+/// As [`storage`], with code before each answer; argument 0 points at the arguments.
+pub(crate) fn storage_after(
+    located: &Place,
+    plan: &Plan,
+    before_locate: &str,
+    before_plan: &str,
+) -> Vec<u8> {
     let mut memory = Memory::new();
     let located_at = memory.room(48);
     write_place(&mut memory, located_at + 4, located);
     let plan_at = write_plan(&mut memory, plan);
     storage_module(
         &memory,
-        &format!("(i32.const {located_at})"),
-        &format!("(i32.const {plan_at})"),
+        &format!("{before_locate} (i32.const {located_at})"),
+        &format!("{before_plan} (i32.const {plan_at})"),
     )
 }
 
@@ -306,6 +341,41 @@ pub(crate) fn storage_hoarding(name: &str) -> Vec<u8> {
         &locate,
         "(unreachable)",
     )
+}
+
+/// A storage plugin whose `locate` does what it must not with a secret's handle.
+pub(crate) fn storage_mishandling(name: &str, misdeed: &str) -> Vec<u8> {
+    let mut memory = Memory::new();
+    let name_at = memory.room(name.len());
+    memory.set(name_at, name.as_bytes());
+    let locate = format!(
+        "(call $open (i32.const {name_at}) (i32.const {}) (i32.const 0) (i32.const 2048))
+    (if (i32.load8_u (i32.const 2048)) (then (unreachable)))
+    {misdeed} (unreachable)",
+        name.len()
+    );
+    storage_module_with(
+        r#"(import "opendepot:host/secrets@0.1.0" "open" (func $open (param i32 i32 i32 i32)))
+  (import "opendepot:host/secrets@0.1.0" "[method]secret.mac-sha256"
+    (func $mac (param i32 i32 i32 i32)))
+  (import "opendepot:host/secrets@0.1.0" "[resource-drop]secret" (func $drop (param i32)))"#,
+        &memory,
+        &locate,
+        "(unreachable)",
+    )
+}
+
+/// A storage plugin that answers `locate` with `other` and a text of that many bytes.
+pub(crate) fn storage_lamenting(num_bytes: usize) -> Vec<u8> {
+    let memory = Memory::new();
+    // `err` at 2048, `other` (4) at 2052, then the text: zeros are a text as well.
+    let locate = format!(
+        "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store8 (i32.const 2052) (i32.const 4))
+    (i32.store (i32.const 2056) (call $alloc (i32.const {num_bytes})))
+    (memory.fill (i32.load (i32.const 2056)) (i32.const 0x1b) (i32.const {num_bytes}))
+    (i32.store (i32.const 2060) (i32.const {num_bytes})) (i32.const 2048)"
+    );
+    storage_module(&memory, &locate, "(unreachable)")
 }
 
 /// A storage plugin that sends one request and answers `locate` with what came of it: key
@@ -388,6 +458,11 @@ pub(crate) type Judgement = (u32, Option<u8>, Option<&'static str>);
 
 /// A scan plugin with a fixed answer. `verdict`: 0 publish, 1 block, 2 abstain.
 pub(crate) fn scan(judgements: &[Judgement], verdict: u8) -> Vec<u8> {
+    scan_after(judgements, verdict, "")
+}
+
+/// As [`scan`], with code before the answer; argument 0 points at the arguments.
+pub(crate) fn scan_after(judgements: &[Judgement], verdict: u8, before: &str) -> Vec<u8> {
     let mut memory = Memory::new();
     let at = memory.room(32);
     let list = memory.list(at + 4, 20, judgements.len());
@@ -412,7 +487,7 @@ pub(crate) fn scan(judgements: &[Judgement], verdict: u8) -> Vec<u8> {
   (func (export "opendepot:scan/post-processor@0.1.0#validate") (param i32 i32) (result i32)
     (i32.const 1024))
   (func (export "opendepot:scan/post-processor@0.1.0#process") (param i32) (result i32)
-    (i32.const {at}))"#,
+    {before} (i32.const {at}))"#,
             data = memory.data()
         ),
     );

@@ -1,12 +1,10 @@
 //! Time, slots, logs: what a hostile guest can cost the others.
 
 use crate::guests::{self, ALLOW, auth};
-use crate::support::{Site, subject, targets};
+use crate::support::{Log, Site, subject, targets};
 use opendepot_domain::seam::AccessPolicy as _;
 use opendepot_domain::{Action, Decision};
 use opendepot_plugin::{BreakerState, PluginHost};
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 async fn ask(host: &PluginHost) -> Decision {
@@ -102,36 +100,13 @@ async fn callers_that_leave_give_their_slots_back() {
     assert_eq!(ask(&host).await, Decision::Allow);
 }
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 async fn logged(authorize: &str) -> (Decision, String) {
     let mut site = Site::new();
     site.plugin("talks", "auth", &auth(authorize));
     let host = site.host().await;
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let log = Log::of_this_thread();
     let decision = ask(&host).await;
-    drop(guard);
-    let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-    (decision, text)
+    (decision, log.text())
 }
 
 #[tokio::test]

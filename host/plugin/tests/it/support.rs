@@ -9,8 +9,10 @@ use opendepot_plugin::{
     CompileConfig, Error, GrantsConfig, HostConfig, HttpSender, Limits, PluginEntry, PluginHost,
     PluginPolicy, PluginState, Services, Source,
 };
+use std::cell::RefCell;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 pub(crate) struct Site {
     dir: tempfile::TempDir,
@@ -194,5 +196,76 @@ pub(crate) fn record(plugin: &str, store: &str, key: &str) -> ArtifactRecord {
         media_type: "application/zip".into(),
         size: 3,
         sha256: Sha256::of(b"abc"),
+    }
+}
+
+thread_local! {
+    static WRITTEN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What is logged on this thread while it lives.
+pub(crate) struct Log;
+
+/// Keeps what its thread logs, where somebody wants that.
+struct OfThread;
+
+impl Write for OfThread {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        WRITTEN.with_borrow_mut(|written| {
+            if let Some(written) = written {
+                written.extend_from_slice(bytes);
+            }
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(crate) fn of_this_thread() -> Self {
+        // One for all threads: what the first thread to log finds is remembered for the others.
+        static START: Once = Once::new();
+        START.call_once(|| {
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .with_max_level(tracing::Level::TRACE)
+                .with_writer(|| OfThread)
+                .finish();
+            tracing::subscriber::set_global_default(subscriber).unwrap();
+        });
+        WRITTEN.set(Some(Vec::new()));
+        Self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let written = WRITTEN.with_borrow(|written| written.clone().unwrap());
+        String::from_utf8(written).unwrap()
+    }
+
+    /// The lines whose message begins like this; each names the plugin and its digest.
+    pub(crate) fn lines_of(&self, plugin: &str, message: &str) -> Vec<serde_json::Value> {
+        let text = self.text();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let found: Vec<serde_json::Value> = lines
+            .filter(|line: &serde_json::Value| {
+                let said = line["fields"]["message"].as_str();
+                said.is_some_and(|said| said.starts_with(message))
+            })
+            .collect();
+        for line in &found {
+            assert_eq!(line["fields"]["plugin.name"], plugin, "{line}");
+            let digest = line["fields"]["plugin.digest"].as_str();
+            assert!(digest.is_some_and(|digest| digest.len() == 64), "{line}");
+        }
+        found
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        WRITTEN.set(None);
     }
 }
