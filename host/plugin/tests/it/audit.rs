@@ -21,31 +21,32 @@ async fn what_a_plugin_is_refused_is_logged() {
     site.plugin_needing("forger", "storage", &guest, "{ hosts: true }")
         .grants = grants("{ stores: [{ match: 's3://depot' }], hosts: ['artifactory.test:443'] }");
     let thief = guests::storage_opening("prod-keys");
-    site.plugin("thief", "storage", &thief).grants = grants("stores: [{ match: 'file:///' }]");
+    site.plugin("audited-thief", "storage", &thief).grants =
+        grants("stores: [{ match: 'file:///' }]");
     let host = site.host().await;
-    for name in ["forger", "thief"] {
+    for name in ["forger", "audited-thief"] {
         assert_eq!(failure(&host, name), None, "{name}");
     }
-    let log = Log::of_this_thread();
+    let (forged, stolen) = (Log::of("forger"), Log::of("audited-thief"));
     let forger = id("forger");
     host.locate(&forger, None, &artifact()).await.unwrap_err();
     let recorded = record("forger", STORE, "a.zip");
     let planned = host.plan(&recorded, &artifact(), Operation::Get, 100).await;
     planned.unwrap_err();
-    let refusals = log.lines_of("forger", "refused a plan of plugin `forger`");
-    assert_eq!(refusals.len(), 2, "{}", log.text());
+    // One line a minute and kind; the rest is counted.
+    let refusals = forged.lines("refused `plan` to plugin `forger`");
+    assert_eq!(refusals.len(), 1, "{}", forged.text());
     assert!(
         refusals[0].to_string().contains("s3://others"),
         "{refusals:?}"
     );
-    assert!(
-        refusals[1].to_string().contains("169.254.169.254"),
-        "{refusals:?}"
-    );
-    let opened = host.locate(&id("thief"), None, &artifact()).await.unwrap();
+    let opened = host
+        .locate(&id("audited-thief"), None, &artifact())
+        .await
+        .unwrap();
     assert_eq!(opened.key, "denied");
-    let refusals = log.lines_of("thief", "refused `secrets.open` to plugin `thief`");
-    assert_eq!(refusals.len(), 1, "{}", log.text());
+    let refusals = stolen.lines("refused `secrets.open` to plugin `audited-thief`");
+    assert_eq!(refusals.len(), 1, "{}", stolen.text());
     assert!(
         refusals[0].to_string().contains("prod-keys"),
         "{refusals:?}"
@@ -57,15 +58,19 @@ async fn every_judgement_is_logged() {
     let judgements = [(0, None, Some("accepted")), (1, Some(1), None)];
     let guest = guests::scan(&judgements, 0);
     let mut site = Site::new();
-    site.plugin_needing("gate", "scan", &guest, "{ judge-findings: true }")
+    site.plugin_needing("audited-gate", "scan", &guest, "{ judge-findings: true }")
         .grants
         .judge_findings = true;
     let host = site.host().await;
-    let log = Log::of_this_thread();
+    let log = Log::of("audited-gate");
     let outcome = process(&host).await;
     let reason = outcome.findings[0].suppressed.as_deref();
-    assert_eq!(reason, Some("gate: accepted"), "who says so stays with it");
-    let lines = log.lines_of("gate", "plugin `gate` judged finding");
+    assert_eq!(
+        reason,
+        Some("audited-gate: accepted"),
+        "who says so stays with it"
+    );
+    let lines = log.lines("plugin `audited-gate` judged finding");
     let told: Vec<_> = lines
         .iter()
         .map(|line| {
