@@ -37,7 +37,7 @@ pub(crate) fn explain(config: &Config, args: &ExplainArgs) -> anyhow::Result<Exi
     tokio::runtime::Runtime::new()?.block_on(async {
         let host = HostConfig {
             // Asking must not make a data directory.
-            compile: crate::plugins::compile(None),
+            compile: crate::plugin::compile(),
             ..crate::plugins::host_config(config)?
         };
         let services = Puller::of_a_look(config)?.with(Egress::new(config)?.services());

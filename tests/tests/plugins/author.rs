@@ -2,29 +2,40 @@
 
 use opendepot_tests::server::{MODULES, binary};
 use opendepot_tests::wait::SOON;
-use opendepot_tests::{Module, Registry, Setup, fixture::NAMESPACE, wait_until};
+use opendepot_tests::{Module, Registry, Setup, fixture::NAMESPACE, sha256, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use tempfile::TempDir;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) const WORLDS: [&str; 3] = ["auth", "scan", "storage"];
 
+/// One author at a time: a component of 12 MB is compiled at the lowest priority within 30 s, which
+/// another author's cargo would take from it.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// An empty folder, and what is done in it.
 pub(crate) struct Author {
-    dir: TempDir,
+    _alone: MutexGuard<'static, ()>,
+    dir: PathBuf,
     environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Author {
-    pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("opendepot-author-")
-            .tempdir()
-            .unwrap();
+    /// In a folder of its own that is the same in every run, outside of this clone: cargo keeps what
+    /// it builds by the place of the sources, so that a random one would fill the target folder.
+    pub(crate) fn new(test: &str) -> Self {
+        let clone = sha256(env!("CARGO_TARGET_TMPDIR").as_bytes());
+        let clone = clone.get(..8).unwrap();
+        let dir = std::env::temp_dir().join(format!("opendepot-author-{clone}-{test}"));
+        // Absent, unless a run was ended.
+        let _left = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
         Self {
+            // One that failed has left nothing that another one needs.
+            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
             dir,
             environment: Vec::new(),
         }
@@ -36,14 +47,21 @@ impl Author {
     }
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.join(name)
     }
 
     /// `opendepot plugin …` in the empty folder.
     pub(crate) fn opendepot(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(binary());
+        let mut command = self.binary();
         command.arg("plugin").args(words);
-        self.output(command, self.dir.path())
+        self.output(command, &self.dir)
+    }
+
+    /// The binary, which keeps what it compiles in this folder.
+    fn binary(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.env("XDG_CACHE_HOME", self.dir.join(".cache"));
+        command
     }
 
     /// `opendepot plugin …` in the empty folder, which has to succeed; returns what it prints.
@@ -100,19 +118,20 @@ impl Author {
 
     /// What `policy explain` says of a module that somebody without a credential asks for.
     pub(crate) fn explain(&self, registry: &Registry, module: &str) -> String {
-        let mut command = Command::new(binary());
+        let mut command = self.binary();
         command
             .args(["policy", "explain", "--action", "list-versions", "--target"])
             .arg(format!("module/{NAMESPACE}/{module}"))
             .arg("--data-dir")
             .arg(registry.setup().data_dir());
-        said(&self.output(command, self.dir.path()))
+        said(&self.output(command, &self.dir))
     }
 
     /// What one function of a built plugin answers.
     #[track_caller]
     pub(crate) fn ask(&self, name: &str, function: &str, input: &Value) -> Value {
-        let mut child = Command::new(binary())
+        let mut child = self
+            .binary()
             .args(["plugin", "run"])
             .arg(self.folder(name).join("dist"))
             .args([function, "--input", "-"])
@@ -127,6 +146,12 @@ impl Author {
         let output = child.wait_with_output().unwrap();
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+    }
+}
+
+impl Drop for Author {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.dir);
     }
 }
 

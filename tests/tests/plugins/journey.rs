@@ -33,7 +33,7 @@ fn built(author: &Author, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rust_policy_of_the_readme_is_obeyed() {
-    let mut author = Author::new();
+    let mut author = Author::new("journey-rust");
     author.set("CARGO_TARGET_DIR", crate::rust::target());
     author.plugin(&["new", "office-only", "--world", "auth"]);
     write(
@@ -63,7 +63,7 @@ async fn a_rust_policy_of_the_readme_is_obeyed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_javascript_policy_of_the_readme_is_obeyed() {
-    let author = Author::new();
+    let author = Author::new("journey-javascript");
     let name = "no-experiments";
     author.plugin(&["new", name, "--world", "auth", "--lang", "js"]);
     write(
@@ -96,7 +96,8 @@ async fn a_javascript_policy_of_the_readme_is_obeyed() {
     drop_into(&home.registry, &author, name);
     home.shows(["vpc", "experimental-vpc"], [true, false]).await;
     let explained = author.explain(&home.registry, "experimental-vpc");
-    assert!(explained.contains("deny: an experiment"), "{explained}");
+    let denied = "denied: policy `no-experiments`: an experiment";
+    assert!(explained.contains(denied), "{explained}");
     fs::remove_dir_all(home.registry.setup().data_dir().join("plugins").join(name)).unwrap();
     home.shows(["vpc", "experimental-vpc"], [true, true]).await;
 }

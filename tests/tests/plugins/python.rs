@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_plugin_is_tested_built_and_obeyed() {
-    let author = Author::new();
+    let author = Author::new("python");
     for world in WORLDS {
         let name = &format!("my-{world}");
         let printed = author.plugin(&["new", name, "--world", world, "--lang", "python"]);

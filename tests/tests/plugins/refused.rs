@@ -13,7 +13,7 @@ fn refused(author: &Author, words: &[&str], code: i32, part: &str) {
 
 #[test]
 fn new_writes_over_nothing_and_only_good_names() {
-    let author = Author::new();
+    let author = Author::new("refused-new");
     for (words, code, part) in [
         (
             &["new", "Bad_Name", "--world", "auth"][..],
@@ -45,7 +45,7 @@ fn new_writes_over_nothing_and_only_good_names() {
 
 #[test]
 fn build_says_what_is_wrong_with_a_folder() {
-    let author = Author::new();
+    let author = Author::new("refused-build");
     refused(&author, &["build", "nowhere"], 1, "there is no folder");
     refused(&author, &["build"], 1, "plugin.yaml");
     author.plugin(&["new", "x", "--world", "scan", "--lang", "js"]);

@@ -11,7 +11,7 @@ pub(crate) fn target() -> std::path::PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_plugin_is_tested_built_and_obeyed() {
-    let mut author = Author::new();
+    let mut author = Author::new("rust");
     author.set("CARGO_TARGET_DIR", target());
     for world in WORLDS {
         let name = &format!("my-{world}");
@@ -54,7 +54,7 @@ async fn a_new_plugin_is_tested_built_and_obeyed() {
 
 #[test]
 fn the_folder_says_nothing_about_where_it_was_built() {
-    let mut author = Author::new();
+    let mut author = Author::new("rust-twice");
     author.set("CARGO_TARGET_DIR", target());
     let mut built = Vec::new();
     for parent in ["one", "another/place"] {

@@ -61,12 +61,16 @@ fn shown(path: &Path) -> &Path {
 
 /// As a registry compiles. What was compiled once is kept for whoever runs this: an interpreter in
 /// a component takes seconds, and authors ask again and again.
-fn compile() -> CompileConfig {
+pub(crate) fn compile() -> CompileConfig {
     let given = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
     let home = given
         .map(PathBuf::from)
         .or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    crate::plugins::compile(home.map(|cache| cache.join("opendepot")))
+    CompileConfig {
+        // Nothing is served meanwhile, and somebody waits.
+        niceness: 0,
+        ..crate::plugins::compile(home.map(|cache| cache.join("opendepot")))
+    }
 }
 
 /// The operator's settings in a YAML file; null without one.

@@ -36,16 +36,20 @@ pub struct CompileConfig {
     pub timeout: Duration,
     /// Address space of one compilation, in bytes.
     pub memory_bytes: u64,
+    /// How far it gives way to everything else on the machine, from 0 to 19.
+    pub niceness: i32,
 }
 
 impl Default for CompileConfig {
-    /// The limits of reliability.md 2, no worker and no cache.
+    /// The limits of reliability.md 2, no worker and no cache, and the lowest priority: compiling
+    /// must not slow down serving.
     fn default() -> Self {
         Self {
             worker: None,
             cache: None,
             timeout: Duration::from_secs(30),
             memory_bytes: 1 << 30,
+            niceness: 19,
         }
     }
 }

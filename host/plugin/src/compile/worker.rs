@@ -21,8 +21,6 @@ const EXIT_REFUSED: i32 = 3;
 const MAX_REASON_BYTES: u64 = 4 << 10;
 /// The most code that is read, in bytes: many times what the largest component compiles to.
 const MAX_CODE_BYTES: u64 = 1 << 30;
-/// Lowest priority: compiling must not slow down serving.
-const NICE: i32 = 19;
 
 /// What a worker is told.
 #[derive(Serialize, Deserialize)]
@@ -30,6 +28,7 @@ struct Order {
     shape: Shape,
     memory_bytes: u64,
     cpu_seconds: u64,
+    niceness: i32,
 }
 
 /// What an executable does when its first argument is [`WORKER_COMMAND`]: compiles the component
@@ -77,7 +76,7 @@ fn limit(order: &Order) -> Result<(), String> {
     // It opens nothing and writes nothing but its answer.
     set(Resource::Fsize, 0).map_err(|e| cannot("files", e))?;
     set(Resource::Core, 0).map_err(|e| cannot("core files", e))?;
-    rustix::process::nice(NICE).map_err(|e| cannot("priority", e))?;
+    rustix::process::nice(order.niceness).map_err(|e| cannot("priority", e))?;
     Ok(())
 }
 
@@ -93,6 +92,7 @@ pub(super) fn run(
         memory_bytes: config.memory_bytes,
         // Of all its threads together; the wall clock is ours.
         cpu_seconds: config.timeout.as_secs().saturating_mul(2).max(1),
+        niceness: config.niceness,
     };
     let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
     let mut child = Command::new(executable)
