@@ -305,6 +305,18 @@ pub enum LoadError {
     /// The bytes are not a component that compiles.
     #[error("cannot compile the component: {0}")]
     Compile(String),
+    /// The compiler was not let run. Another time may do better.
+    #[error(
+        "cannot compile the component: the machine is too busy, of {} s the compiler had {:.1} s of a processor",
+        timeout.as_secs(),
+        spent.as_secs_f64()
+    )]
+    Starved {
+        /// How long it was waited for.
+        timeout: Duration,
+        /// Processor time that it had.
+        spent: Duration,
+    },
     /// The component is not for one of our worlds.
     #[error(transparent)]
     World(#[from] crate::world::WorldError),
@@ -330,4 +342,14 @@ pub enum LoadError {
         /// The guest's text, escaped and cut.
         message: String,
     },
+}
+
+impl LoadError {
+    /// Whether the same bytes may load at another time.
+    pub(crate) const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Oci { .. } | Self::Call { .. } | Self::Starved { .. }
+        )
+    }
 }

@@ -146,7 +146,7 @@ impl<'a> Loader<'a> {
         let place = match self.try_admit(&origin.candidate, &mut info, bindings).await {
             Ok(place) => place,
             Err(error) => {
-                if matches!(error, LoadError::Oci { .. } | LoadError::Call { .. }) {
+                if error.may_pass() {
                     retry = Some(Instant::now() + RETRY);
                 }
                 let error = missing_builtin(&origin.candidate, error);

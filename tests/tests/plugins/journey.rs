@@ -1,7 +1,7 @@
 //! What `plugins/README.md` says, done as it says: its two plugins, with the text of its blocks and
 //! nothing else, each dropped beside a running registry that a real client installs from.
 
-use crate::author::{Author, drop_into};
+use crate::author::{Author, drop_until_refused, take_away};
 use opendepot_tests::fixture::NAMESPACE;
 use opendepot_tests::server::MODULES;
 use opendepot_tests::wait::SOON;
@@ -9,6 +9,9 @@ use opendepot_tests::{Client, Kind, Module, Registry, Setup, wait_until};
 use std::fs;
 
 const README: &str = include_str!("../../../plugins/README.md");
+
+/// What the registry serves.
+const SERVED: [&str; 2] = ["vpc", "experimental-vpc"];
 
 /// The first block in `language` that has `part` in it.
 #[track_caller]
@@ -18,6 +21,11 @@ fn block(language: &str, part: &str) -> &'static str {
     let mut texts = blocks.filter_map(|rest| rest.split("\n```").next());
     let found = texts.find(|text| text.contains(part));
     found.unwrap_or_else(|| panic!("no `{language}` block with `{part}` in plugins/README.md"))
+}
+
+/// Where a module's versions are listed.
+fn path(module: &str) -> String {
+    format!("{MODULES}/{NAMESPACE}/{module}/local/versions")
 }
 
 fn write(author: &Author, path: &str, text: &str) {
@@ -53,12 +61,17 @@ async fn a_rust_policy_of_the_readme_is_obeyed() {
     );
     built(&author, "office-only");
     let home = Home::start().await;
-    home.shows(["vpc", "experimental-vpc"], [true, true]).await;
-    drop_into(&home.registry, &author, "office-only");
-    home.shows(["vpc", "experimental-vpc"], [false, false])
-        .await;
-    fs::remove_dir_all(home.registry.setup().data_dir().join("plugins/office-only")).unwrap();
-    home.shows(["vpc", "experimental-vpc"], [true, true]).await;
+    home.shows([true, true]).await;
+    drop_until_refused(
+        &home.registry,
+        &author,
+        "office-only",
+        &path("experimental-vpc"),
+    )
+    .await;
+    home.shows([false, false]).await;
+    take_away(&home.registry, "office-only");
+    home.shows([true, true]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,14 +105,14 @@ async fn a_javascript_policy_of_the_readme_is_obeyed() {
     author.run(name, &["npm", "ci", "--no-audit", "--no-fund"]);
     built(&author, name);
     let home = Home::start().await;
-    home.shows(["vpc", "experimental-vpc"], [true, true]).await;
-    drop_into(&home.registry, &author, name);
-    home.shows(["vpc", "experimental-vpc"], [true, false]).await;
+    home.shows([true, true]).await;
+    drop_until_refused(&home.registry, &author, name, &path("experimental-vpc")).await;
+    home.shows([true, false]).await;
     let explained = author.explain(&home.registry, "experimental-vpc");
     let denied = "denied: policy `no-experiments`: an experiment";
     assert!(explained.contains(denied), "{explained}");
-    fs::remove_dir_all(home.registry.setup().data_dir().join("plugins").join(name)).unwrap();
-    home.shows(["vpc", "experimental-vpc"], [true, true]).await;
+    take_away(&home.registry, name);
+    home.shows([true, true]).await;
 }
 
 /// A registry with two modules, for real clients.
@@ -110,26 +123,25 @@ struct Home {
 impl Home {
     async fn start() -> Self {
         let setup = Setup::tls();
-        for name in ["vpc", "experimental-vpc"] {
+        for name in SERVED {
             Module::new(name).write(&setup.manifests());
         }
         let registry = setup.start().await;
-        for name in ["vpc", "experimental-vpc"] {
+        for name in SERVED {
             registry.wait_module(name, &["1.0.0"]).await;
         }
         Self { registry }
     }
 
-    /// Waits until each module's list is served or refused as expected; then a client, asked to
+    /// Waits until each of [`SERVED`] is served or refused as expected; then a client, asked to
     /// install it, says the same.
-    async fn shows(&self, modules: [&str; 2], expected: [bool; 2]) {
-        for (name, is_served) in modules.into_iter().zip(expected) {
-            let path = format!("{MODULES}/{NAMESPACE}/{name}/local/versions");
+    async fn shows(&self, expected: [bool; 2]) {
+        for (name, is_served) in SERVED.into_iter().zip(expected) {
+            let list = path(name);
             let status = if is_served { 200 } else { 403 };
-            let what = format!("{path} to answer {status}");
-            // A component of 12 MB is compiled at the lowest priority.
-            wait_until(&what, 2 * SOON, || async {
-                let found = self.registry.status(&path).await;
+            let what = format!("{list} to answer {status}");
+            wait_until(&what, SOON, || async {
+                let found = self.registry.status(&list).await;
                 (found == status).then_some(()).ok_or(found)
             })
             .await;

@@ -97,7 +97,7 @@ impl Compiler {
             .await
             .map_err(|_| LoadError::Compile("the host is shutting down".to_owned()))?;
         let own = Arc::clone(self);
-        blocking(move || own.fresh(&bytes, &digest).map_err(LoadError::Compile)).await
+        blocking(move || own.fresh(&bytes, &digest)).await
     }
 
     fn cached(&self, digest: &Sha256) -> Option<Component> {
@@ -111,17 +111,17 @@ impl Compiler {
         }
     }
 
-    fn fresh(&self, bytes: &[u8], digest: &Sha256) -> Result<Component, String> {
+    fn fresh(&self, bytes: &[u8], digest: &Sha256) -> Result<Component, LoadError> {
         let started = Instant::now();
         let code = match &self.config.worker {
             Some(executable) => worker::run(executable, &self.config, self.shape, bytes)?,
-            None => precompile(&self.engine, bytes)?,
+            None => precompile(&self.engine, bytes).map_err(LoadError::Compile)?,
         };
         metric::compiled(started.elapsed());
         if let Some(cache) = &self.cache {
             cache.put(digest, &code);
         }
-        deserialize(&self.engine, &code)
+        deserialize(&self.engine, &code).map_err(LoadError::Compile)
     }
 }
 

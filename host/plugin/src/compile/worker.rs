@@ -3,6 +3,7 @@
 
 use super::{CompileConfig, check_format, precompile};
 use crate::engine::Shape;
+use crate::error::LoadError;
 use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 use std::io::{Read as _, Write as _};
@@ -21,6 +22,9 @@ const EXIT_REFUSED: i32 = 3;
 const MAX_REASON_BYTES: u64 = 4 << 10;
 /// The most code that is read, in bytes: many times what the largest component compiles to.
 const MAX_CODE_BYTES: u64 = 1 << 30;
+
+/// As Linux counts processor time for programs, on every architecture.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// What a worker is told.
 #[derive(Serialize, Deserialize)]
@@ -86,7 +90,8 @@ pub(super) fn run(
     config: &CompileConfig,
     shape: Shape,
     bytes: &[u8],
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, LoadError> {
+    let failed = LoadError::Compile;
     let order = Order {
         shape,
         memory_bytes: config.memory_bytes,
@@ -94,7 +99,7 @@ pub(super) fn run(
         cpu_seconds: config.timeout.as_secs().saturating_mul(2).max(1),
         niceness: config.niceness,
     };
-    let order = serde_json::to_string(&order).map_err(|error| error.to_string())?;
+    let order = serde_json::to_string(&order).map_err(|error| failed(error.to_string()))?;
     let mut child = Command::new(executable)
         .args([WORKER_COMMAND, &order])
         .env_clear()
@@ -105,10 +110,12 @@ pub(super) fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("cannot start the compiler: {error}"))?;
+        .map_err(|error| failed(format!("cannot start the compiler: {error}")))?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-        return Err("cannot start the compiler: it has no pipes".to_owned());
+        return Err(failed(
+            "cannot start the compiler: it has no pipes".to_owned(),
+        ));
     };
     let (sender, code) = mpsc::channel();
     let (outcome, status) = std::thread::scope(|scope| {
@@ -124,29 +131,51 @@ pub(super) fn run(
             let _ = sender.send((read.map(|_| code), reason));
         });
         let outcome = code.recv_timeout(config.timeout);
+        let mut processor_time = None;
         if outcome.is_err() {
+            processor_time = spent(child.id());
             // Ends the pipes, and with them the threads.
             let _ = child.kill();
         }
-        (outcome, child.wait())
+        (outcome.map_err(|_| processor_time), child.wait())
     });
-    let Ok((code, reason)) = outcome else {
-        return Err(too_long(config.timeout));
+    let (code, reason) = match outcome {
+        Ok(ended) => ended,
+        // It gives way to everything else, so a busy machine may not let it compile at all.
+        Err(Some(spent)) if spent < config.timeout / 2 => {
+            return Err(LoadError::Starved {
+                timeout: config.timeout,
+                spent,
+            });
+        }
+        Err(_) => return Err(failed(too_long(config.timeout))),
     };
-    let status = status.map_err(|error| format!("cannot await the compiler: {error}"))?;
+    let status = status.map_err(|error| failed(format!("cannot await the compiler: {error}")))?;
     let died = |how: String| {
-        format!(
+        failed(format!(
             "the compiler died ({how}): the component needs more than the {} MiB that compiling may take, or broke it",
             config.memory_bytes >> 20
-        )
+        ))
     };
     match (status.code(), status.signal()) {
-        (Some(0), _) => code.map_err(|error| format!("cannot read the compiler's answer: {error}")),
-        (Some(EXIT_REFUSED), _) => Err(crate::text::shown(reason.trim_end())),
-        (_, Some(signal)) if signal == libc_sigxcpu() => Err(too_long(config.timeout)),
+        (Some(0), _) => {
+            code.map_err(|error| failed(format!("cannot read the compiler's answer: {error}")))
+        }
+        (Some(EXIT_REFUSED), _) => Err(failed(crate::text::shown(reason.trim_end()))),
+        (_, Some(signal)) if signal == libc_sigxcpu() => Err(failed(too_long(config.timeout))),
         (Some(code), _) => Err(died(format!("exit code {code}"))),
         (None, signal) => Err(died(format!("signal {}", signal.unwrap_or_default()))),
     }
+}
+
+/// The processor time of all threads of a process that still is there; Linux only.
+fn spent(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name in parentheses may hold spaces; user and system time are 12 and 13 after it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let ticks = |n| rest.split_whitespace().nth(n)?.parse::<u64>().ok();
+    let ticks = ticks(11)? + ticks(12)?;
+    Some(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
 }
 
 fn too_long(timeout: Duration) -> String {
@@ -158,4 +187,32 @@ fn too_long(timeout: Duration) -> String {
 
 fn libc_sigxcpu() -> i32 {
     rustix::process::Signal::XCPU.as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_compiler_that_was_not_let_run_is_told_from_one_that_runs_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("compiler");
+        std::fs::write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let config = CompileConfig {
+            timeout: Duration::from_secs(1),
+            ..CompileConfig::default()
+        };
+        let (_, shape) = crate::engine::build(&crate::limits::Limits::default()).unwrap();
+        let starved = run(&program, &config, shape, b"component").unwrap_err();
+        assert!(matches!(starved, LoadError::Starved { .. }), "{starved}");
+        assert!(starved.may_pass());
+
+        let before = spent(std::process::id()).unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while spent(std::process::id()).unwrap() < before + Duration::from_millis(50) {
+            assert!(std::time::Instant::now() < deadline);
+        }
+    }
 }
