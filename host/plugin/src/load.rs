@@ -3,7 +3,7 @@
 
 use crate::auth::AuthGuest;
 use crate::breaker::{Breaker, BreakerState};
-use crate::call::{Caller, Identity};
+use crate::call::{Caller, Identity, Pace};
 use crate::candidate::{self, Candidate, Origin};
 use crate::compile::blocking;
 use crate::config::HostConfig;
@@ -190,6 +190,7 @@ impl<'a> Loader<'a> {
                 self.caller.limits.breaker_pause,
             ),
             denials: Denials::default(),
+            pace: Pace::default(),
         });
         let (id, order) = (info.name.clone(), candidate.order);
         let world = World::of(&self.caller.engine, &component)?;

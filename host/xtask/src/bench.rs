@@ -13,6 +13,7 @@ mod ingest;
 mod load;
 mod machine;
 mod nginx;
+mod paced;
 mod plugins;
 mod rate;
 mod sampler;

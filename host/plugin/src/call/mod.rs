@@ -10,10 +10,12 @@
 //! threads that serve.
 
 mod imports;
+mod pace;
 mod slow_lane;
 pub(crate) mod state;
 
 pub(crate) use imports::header;
+pub(crate) use pace::{Lane, Pace};
 pub(crate) use slow_lane::SlowLane;
 pub(crate) use state::{CallState, Meter, Stop};
 
@@ -78,6 +80,11 @@ impl Function {
         }
     }
 
+    /// Whether it is called for requests, and not when something was configured.
+    const fn is_frequent(self) -> bool {
+        !matches!(self, Self::Validate | Self::Prepare)
+    }
+
     pub(crate) const fn hostcall_bytes(self, limits: &Limits) -> usize {
         match self {
             Self::Authorize => limits.auth_hostcall_bytes,
@@ -101,6 +108,7 @@ pub(crate) struct Identity {
     pub(crate) breaker: Breaker,
     pub(crate) usage: Usage,
     pub(crate) denials: Denials,
+    pub(crate) pace: Pace,
 }
 
 impl Identity {
@@ -209,11 +217,27 @@ impl Caller {
         let deadline = Instant::now() + guest_time + host_time;
         let store = self.store(plugin, function, deadline, guest_time, &meter, permits);
         let mut future = run(store);
-        // The first epochs run here, without a timer or a change of thread.
-        let first = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        let lane = plugin.pace.lane(Instant::now());
+        let first = match lane {
+            // The first epochs run here, without a timer or a change of thread.
+            Lane::Quick | Lane::Trial => {
+                poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+            }
+            Lane::Slow => Poll::Pending,
+        };
         let result = match first {
-            Poll::Ready(result) => result,
-            Poll::Pending => self.slow_lane.finish(future, deadline).await?,
+            Poll::Ready(result) => {
+                if lane == Lane::Trial {
+                    plugin.pace.is_quick_again();
+                }
+                result
+            }
+            Poll::Pending => {
+                if lane != Lane::Slow && function.is_frequent() {
+                    plugin.pace.was_slow(Instant::now());
+                }
+                self.slow_lane.finish(future, deadline).await?
+            }
         };
         result.map_err(|error| self.classify(&error, &meter))
     }

@@ -2,7 +2,7 @@
 
 use super::{ComponentFacts, Invoker, InvokerConfig};
 use crate::breaker::Breaker;
-use crate::call::{Caller, HostFunctions, Identity, SlowLane};
+use crate::call::{Caller, HostFunctions, Identity, Pace, SlowLane};
 use crate::compile::{Compiler, blocking};
 use crate::config::GrantsConfig;
 use crate::denial::Denials;
@@ -90,6 +90,7 @@ impl Invoker {
             permits: Arc::new(Semaphore::new(config.limits.num_instances_of_one())),
             breaker: Breaker::new(config.limits.breaker_faults, config.limits.breaker_pause),
             denials: Denials::default(),
+            pace: Pace::default(),
         });
         Ok(Self {
             caller,

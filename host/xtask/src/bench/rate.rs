@@ -40,8 +40,6 @@ pub(super) struct Report {
 /// Nanoseconds.
 #[derive(Debug, Deserialize)]
 struct Latencies {
-    #[serde(rename = "50th")]
-    p50: f64,
     #[serde(rename = "99th")]
     p99: f64,
     max: f64,
@@ -111,10 +109,6 @@ impl Report {
         serde_json::from_str(json).with_context(|| format!("vegeta said: {json}"))
     }
 
-    pub(super) fn p50_us(&self) -> f64 {
-        self.latencies.p50 / 1e3
-    }
-
     pub(super) fn p99_us(&self) -> f64 {
         self.latencies.p99 / 1e3
     }
@@ -154,10 +148,7 @@ mod tests {
     #[test]
     fn reports_are_read() {
         let report = Report::parse(SAID).unwrap();
-        assert_eq!(
-            (report.p50_us(), report.p99_us(), report.max_us()),
-            (241.0, 1093.0, 2000.0)
-        );
+        assert_eq!((report.p99_us(), report.max_us()), (1093.0, 2000.0));
         assert_eq!((report.num_other(200), report.num_other(404)), (2, 500));
         let error = report.expect(200).unwrap_err().to_string();
         assert!(

@@ -226,6 +226,11 @@ impl Subject {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 
+    /// The port that it serves on.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its data directory.
     pub(super) fn data(&self) -> &Path {
         &self.data

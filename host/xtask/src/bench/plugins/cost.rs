@@ -2,11 +2,10 @@
 
 use super::super::Run;
 use super::super::figure::{Figure, Goal};
-use super::super::rate::{self, Plan};
+use super::super::paced;
 use super::super::subject::{Listed, Subject};
 use super::site::Site;
 use anyhow::Result;
-use std::path::Path;
 
 /// Requests a second.
 const RATE: u32 = 5_000;
@@ -23,7 +22,7 @@ struct Best {
     p99: f64,
 }
 
-pub(super) async fn measure(run: &Run, vegeta: &Path) -> Result<Vec<Figure>> {
+pub(super) async fn measure(run: &Run) -> Result<Vec<Figure>> {
     let site = Site::new()?;
     let with = site.config("with.yaml", &[ENTRY.to_owned()])?;
     let unknown = Best {
@@ -33,8 +32,8 @@ pub(super) async fn measure(run: &Run, vegeta: &Path) -> Result<Vec<Figure>> {
     let (mut bare, mut asked) = (unknown, unknown);
     for round in 1..=run.rounds.max(1) {
         eprintln!("{RATE} decisions a second, round {round}");
-        bare = round_of(run, vegeta, &site.serve(run, None).await?, bare)?;
-        asked = round_of(run, vegeta, &site.serve(run, Some(&with)).await?, asked)?;
+        bare = round_of(run, &site.serve(run, None).await?, bare)?;
+        asked = round_of(run, &site.serve(run, Some(&with)).await?, asked)?;
     }
     let figure = |which: &str, with: f64, without: f64, goal| {
         Figure::new(
@@ -51,20 +50,15 @@ pub(super) async fn measure(run: &Run, vegeta: &Path) -> Result<Vec<Figure>> {
     ])
 }
 
-fn round_of(run: &Run, vegeta: &Path, subject: &Subject, best: Best) -> Result<Best> {
+fn round_of(run: &Run, subject: &Subject, best: Best) -> Result<Best> {
     // No name comes twice, so no decision is remembered; that no such module is there costs the
     // same with and without a plugin.
-    let urls: Vec<String> = (0..RATE * run.seconds)
-        .map(|n| subject.url(&Listed::Module(&format!("unknown-{n}")).path()))
+    let paths: Vec<String> = (0..RATE * run.seconds)
+        .map(|n| Listed::Module(&format!("unknown-{n}")).path())
         .collect();
-    let plan = Plan {
-        urls: &urls,
-        rate: RATE,
-        seconds: run.seconds,
-    };
-    let report = rate::run(vegeta, &plan)?.expect(404)?;
+    let times = paced::run(subject.port(), &paths, RATE, 404)?;
     Ok(Best {
-        p50: best.p50.min(report.p50_us()),
-        p99: best.p99.min(report.p99_us()),
+        p50: best.p50.min(times.percentile_us(0.5)),
+        p99: best.p99.min(times.percentile_us(0.99)),
     })
 }

@@ -20,7 +20,7 @@ pub(super) async fn measure(run: &Run) -> Result<Vec<Figure>> {
     let mut figures = decision::measure(run)?;
     figures.extend(faults::measure(run)?);
     figures.extend(fleet::measure(run).await?);
-    figures.extend(cost::measure(run, &vegeta).await?);
+    figures.extend(cost::measure(run).await?);
     figures.extend(live::measure(run, &vegeta).await?);
     Ok(figures)
 }
