@@ -7,7 +7,7 @@
 //! What may surprise: a call starts on the thread of its caller, which is cheapest for a decision
 //! of microseconds. A call that is still running after one to two epochs, or that waits for a
 //! host function, moves to a few threads of low priority, so that loopers cannot hold the
-//! threads that serve.
+//! threads that serve; the next calls of such a plugin begin there (`pace`).
 
 mod imports;
 mod pace;
@@ -223,7 +223,7 @@ impl Caller {
             Lane::Quick | Lane::Trial => {
                 poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
             }
-            Lane::Slow => Poll::Pending,
+            Lane::Slow | Lane::Last => Poll::Pending,
         };
         let result = match first {
             Poll::Ready(result) => {
@@ -233,13 +233,27 @@ impl Caller {
                 result
             }
             Poll::Pending => {
-                if lane != Lane::Slow && function.is_frequent() {
+                let is_first_slice = matches!(lane, Lane::Quick | Lane::Trial);
+                if is_first_slice && function.is_frequent() {
                     plugin.pace.was_slow(Instant::now());
                 }
-                self.slow_lane.finish(future, deadline).await?
+                self.slow_lane.finish(lane, future, deadline).await?
             }
         };
-        result.map_err(|error| self.classify(&error, &meter))
+        result.map_err(|error| {
+            let fault = self.classify(&error, &meter);
+            let is_late = matches!(
+                fault,
+                Fault::Trap {
+                    class: TrapClass::Deadline,
+                    ..
+                }
+            );
+            if is_late && function.is_frequent() {
+                plugin.pace.ran_out(Instant::now());
+            }
+            fault
+        })
     }
 
     /// Waits for a slot: first one of the plugin's share, then one of all.

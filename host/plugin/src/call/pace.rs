@@ -3,13 +3,16 @@
 //! A call that is quick is over sooner than a change of thread takes. One that is not gives way after
 //! its first slice; were each of a plugin's calls like that, their first slices alone would take the
 //! threads from everybody. So after a slow call the plugin's next ones begin on the slow lane, until
-//! one in a while, tried on a serving thread, is quick again.
+//! one in a while, tried on a serving thread, is quick again. A plugin that let a deadline pass has
+//! its calls run when nothing else does, for some time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two tries of a plugin that was slow.
 const PAUSE: Duration = Duration::from_secs(1);
+/// After a deadline that passed.
+const LAST_FOR: Duration = Duration::from_secs(10);
 
 /// Where a call begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Lane {
     Trial,
     /// Where only other slow calls wait.
     Slow,
+    /// Where nothing waits that matters.
+    Last,
 }
 
 /// How quick one plugin is.
@@ -28,6 +33,8 @@ pub(crate) struct Pace {
     started: Instant,
     /// Milliseconds after the start of the next trial; 0 while the plugin is quick.
     trial_at: AtomicU64,
+    /// Milliseconds after the start until which calls run last.
+    last_until: AtomicU64,
 }
 
 impl Default for Pace {
@@ -35,6 +42,7 @@ impl Default for Pace {
         Self {
             started: Instant::now(),
             trial_at: AtomicU64::new(0),
+            last_until: AtomicU64::new(0),
         }
     }
 }
@@ -46,7 +54,11 @@ impl Pace {
         if trial_at == 0 {
             return Lane::Quick;
         }
-        if self.millis(now) < trial_at {
+        let millis = self.millis(now);
+        if millis < self.last_until.load(Ordering::Relaxed) {
+            return Lane::Last;
+        }
+        if millis < trial_at {
             return Lane::Slow;
         }
         // One of all that see the pause end.
@@ -64,6 +76,12 @@ impl Pace {
     pub(crate) fn was_slow(&self, now: Instant) {
         let next = self.millis(now + PAUSE);
         self.trial_at.store(next, Ordering::Relaxed);
+    }
+
+    /// A call let its deadline pass.
+    pub(crate) fn ran_out(&self, now: Instant) {
+        let until = self.millis(now + LAST_FOR);
+        self.last_until.store(until, Ordering::Relaxed);
     }
 
     /// A trial was over within its first slice.
@@ -98,5 +116,21 @@ mod tests {
         assert_eq!(pace.lane(at(2_200)), Lane::Trial);
         pace.is_quick_again();
         assert_eq!(pace.lane(at(2_200)), Lane::Quick);
+    }
+
+    #[test]
+    fn a_plugin_that_let_a_deadline_pass_runs_last_for_a_while() {
+        let pace = Pace::default();
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        pace.was_slow(at(10));
+        pace.ran_out(at(60));
+        assert_eq!(pace.lane(at(60)), Lane::Last);
+        assert_eq!(pace.lane(at(5_000)), Lane::Last, "no trial meanwhile");
+        pace.ran_out(at(5_000));
+        assert_eq!(pace.lane(at(14_000)), Lane::Last);
+        assert_eq!(pace.lane(at(15_100)), Lane::Trial);
+        pace.is_quick_again();
+        assert_eq!(pace.lane(at(15_100)), Lane::Quick);
     }
 }

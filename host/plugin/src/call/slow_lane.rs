@@ -1,11 +1,17 @@
 //! Threads of low priority for calls that are not over at once.
 
+use super::pace::Lane;
 use super::state::Stop;
+use crate::engine::TICK;
 use crate::error::{Error, Fault};
 use opendepot_domain::seam::BoxFuture;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,25 +21,27 @@ const NUM_THREADS: usize = 2;
 const NICENESS: i32 = 5;
 
 pub(crate) struct SlowLane {
-    /// `None` only while being dropped.
-    runtime: Option<Runtime>,
+    /// For calls that may still be over in time.
+    slow: Threads,
+    /// For those of plugins that let deadlines pass. They run when nothing else does: a thread of
+    /// any higher class would keep a request that arrives waiting for milliseconds.
+    last: Threads,
 }
 
 impl SlowLane {
     pub(crate) fn start() -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(NUM_THREADS)
-            .thread_name("guest")
-            .enable_time()
-            .on_thread_start(|| {
-                // On Linux this is the thread's own priority. Without it, calls are only less
-                // well kept apart.
-                let _ = rustix::process::setpriority_process(None, NICENESS);
-            })
-            .build()
-            .map_err(|error| Error::Engine(format!("cannot start the guest threads: {error}")))?;
+        // On Linux both are the thread's own. Without them, calls are only less well kept apart.
         Ok(Self {
-            runtime: Some(runtime),
+            slow: Threads::start("guest", || {
+                let _ = rustix::process::setpriority_process(None, NICENESS);
+            })?,
+            last: Threads::start("guest-last", || {
+                let _ = set_thread_priority_and_policy(
+                    thread_native_id(),
+                    ThreadPriority::Min,
+                    ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle),
+                );
+            })?,
         })
     }
 
@@ -41,10 +49,15 @@ impl SlowLane {
     /// call at its next yield.
     pub(crate) async fn finish<T: Send + 'static>(
         &self,
+        lane: Lane,
         mut call: BoxFuture<'static, wasmtime::Result<T>>,
         deadline: Instant,
     ) -> Result<wasmtime::Result<T>, Fault> {
-        let runtime = self.runtime.as_ref().ok_or(Fault::Abandoned)?;
+        let threads = match lane {
+            Lane::Last => &self.last,
+            Lane::Quick | Lane::Trial | Lane::Slow => &self.slow,
+        };
+        let runtime = threads.0.as_ref().ok_or(Fault::Abandoned)?;
         let bounded = async move {
             let mut sleep = std::pin::pin!(tokio::time::sleep_until(deadline.into()));
             poll_fn(|context| {
@@ -58,13 +71,33 @@ impl SlowLane {
             .await
         };
         let task = AbortOnDropHandle::new(runtime.spawn(bounded));
-        task.await.map_err(|_| Fault::Abandoned)
+        // Whoever waits has a clock of its own: those threads may get no time at all.
+        match tokio::time::timeout_at((deadline + TICK).into(), task).await {
+            Ok(ended) => ended.map_err(|_| Fault::Abandoned),
+            Err(_) => Ok(Err(Stop::Deadline.into())),
+        }
     }
 }
 
-impl Drop for SlowLane {
+/// `None` only while being dropped.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(name: &str, lower: impl Fn() + Send + Sync + 'static) -> Result<Self, Error> {
+        Builder::new_multi_thread()
+            .worker_threads(NUM_THREADS)
+            .thread_name(name)
+            .enable_time()
+            .on_thread_start(lower)
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+            .map_err(|error| Error::Engine(format!("cannot start the guest threads: {error}")))
+    }
+}
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
