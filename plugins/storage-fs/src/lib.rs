@@ -12,14 +12,11 @@
 //! directory's empty parts (`//`, a final `/`) are dropped, as the original's path joining does.
 
 mod configuration;
-mod key;
 
-use opendepot_plugin_sdk::Artifact;
-use opendepot_plugin_sdk::register_storage;
-use opendepot_plugin_sdk::settings::shown;
 use opendepot_plugin_sdk::storage::{
     Configuration, Error, Operation, Placement, StoragePlugin, Transfer,
 };
+use opendepot_plugin_sdk::{Artifact, key, register_storage};
 
 /// The one store of this plugin.
 const STORE: &str = "file:///";
@@ -34,13 +31,7 @@ impl StoragePlugin for FileSystem {
 
     fn locate(configuration: &Configuration, artifact: &Artifact) -> Result<Placement, Error> {
         let directory = configuration::directory(configuration)?;
-        let mut segments: Vec<&str> = directory.iter().map(String::as_str).collect();
-        segments.push(artifact.config_name());
-        segments.push(&artifact.file_name);
-        let key = key::join(&segments).map_err(|reason| {
-            let name = format!("{}/{}", artifact.config_name(), artifact.file_name);
-            Error::Other(format!("cannot place `{}`: {reason}", shown(&name)))
-        })?;
+        let key = key::of_artifact(&directory, artifact)?;
         Ok(Placement::new(STORE, key))
     }
 
@@ -52,17 +43,10 @@ impl StoragePlugin for FileSystem {
         _now: u64,
     ) -> Result<Transfer, Error> {
         if placement.store != STORE {
-            return Err(Error::Denied(format!(
-                "cannot plan for store `{}`: this plugin has `{STORE}` alone",
-                shown(&placement.store)
-            )));
+            let reason = format!("this plugin has `{STORE}` alone");
+            return Err(Error::cannot_plan("store", &placement.store, &reason));
         }
-        key::check(&placement.key).map_err(|reason| {
-            Error::Denied(format!(
-                "cannot plan for key `{}`: {reason}",
-                shown(&placement.key)
-            ))
-        })?;
+        placement.check_key()?;
         match operation {
             Operation::Prepare => Ok(Transfer::Nothing),
             Operation::Put | Operation::Get | Operation::Head | Operation::Delete => Ok(
@@ -71,10 +55,7 @@ impl StoragePlugin for FileSystem {
             Operation::Presign(_) => Err(Error::Unsupported(
                 "the file system cannot make links for clients: `presign`".to_owned(),
             )),
-            Operation::Other(name) => Err(Error::Unsupported(format!(
-                "unknown operation `{}`",
-                shown(name)
-            ))),
+            Operation::Other(name) => Err(Error::unknown_operation(name)),
         }
     }
 }

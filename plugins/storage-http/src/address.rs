@@ -1,10 +1,8 @@
 //! Stores and keys as URLs.
 
+use opendepot_plugin_sdk::key::check_segment;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-const MAX_KEY_BYTES: usize = 1024;
-const MAX_SEGMENT_BYTES: usize = 255;
-const MAX_SEGMENTS: usize = 16;
 const MAX_STORE_BYTES: usize = 512;
 
 /// What a key's segment does not carry as it is: all but the unreserved characters of RFC 3986.
@@ -13,46 +11,6 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// Joins checked segments. A segment with a slash in it is refused, so that a name cannot climb
-/// or branch.
-pub(crate) fn join(segments: &[&str]) -> Result<String, &'static str> {
-    if segments.iter().any(|segment| segment.contains('/')) {
-        return Err("a name holds `/`");
-    }
-    let key = segments.join("/");
-    check(&key).map(|()| key)
-}
-
-/// Checks a whole key.
-pub(crate) fn check(key: &str) -> Result<(), &'static str> {
-    if key.len() > MAX_KEY_BYTES {
-        return Err("longer than 1024 bytes");
-    }
-    if key.split('/').count() > MAX_SEGMENTS {
-        return Err("more than 16 segments");
-    }
-    key.split('/').try_for_each(check_segment)
-}
-
-fn check_segment(segment: &str) -> Result<(), &'static str> {
-    if segment.is_empty() {
-        return Err("an empty segment");
-    }
-    if segment == "." || segment == ".." {
-        return Err("a segment is `.` or `..`");
-    }
-    if segment.len() > MAX_SEGMENT_BYTES {
-        return Err("a segment is longer than 255 bytes");
-    }
-    if segment.chars().any(char::is_control) {
-        return Err("a control character");
-    }
-    if segment.contains('\\') {
-        return Err("a backslash");
-    }
-    Ok(())
-}
 
 /// The URL of a key below a store.
 pub(crate) fn below(store: &str, key: &str) -> String {

@@ -3,7 +3,8 @@
 use crate::access::{Access, Format, KeyEncoding, PLACEHOLDERS, Sign, placeholders};
 use crate::address;
 use crate::statuses::Statuses;
-use opendepot_plugin_sdk::settings::{Object, Problems, hint, parse, shown};
+use opendepot_plugin_sdk::key;
+use opendepot_plugin_sdk::settings::{Object, hint, shown};
 use opendepot_plugin_sdk::storage::{Configuration, Error};
 
 const MAX_TEXT: usize = 256;
@@ -43,30 +44,18 @@ pub(crate) struct Settings {
 /// The settings, and the resource's `path` as segments. Problems of both documents are reported
 /// together.
 pub(crate) fn read(configuration: &Configuration) -> Result<(Settings, Vec<String>), Error> {
-    let problems = Problems::new();
-    let operator = parse(&configuration.operator, "operator", &problems);
-    let backend = configuration
-        .backend
-        .as_deref()
-        .and_then(|text| parse(text, "backend", &problems));
-    let settings = operator
-        .as_ref()
-        .and_then(|value| Object::new(value, "operator", &problems))
-        .and_then(|object| settings(&object));
-    let path = backend
-        .as_ref()
-        .and_then(|value| Object::new(value, "backend", &problems))
-        .and_then(|object| path(&object));
-    problems.into_storage_result()?;
-    let settings = settings.ok_or_else(|| Error::Other("the settings are unusable".to_owned()))?;
-    Ok((settings, path.unwrap_or_default()))
+    configuration.read(|operator, backend| {
+        let settings = operator.and_then(settings);
+        let path = backend.and_then(path);
+        Some((settings?, path.unwrap_or_default()))
+    })
 }
 
 /// The resource's `path`; empty parts are a mistake here, not dropped.
 fn path(object: &Object<'_>) -> Option<Vec<String>> {
     object.deny_unknown(&["path"]);
     let text = object.text("path")?;
-    if let Err(reason) = address::check(text) {
+    if let Err(reason) = key::check(text) {
         object.problem(
             "path",
             format!("`{}` must be names joined by `/`: {reason}", shown(text)),

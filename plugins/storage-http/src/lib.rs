@@ -20,13 +20,11 @@ mod configuration;
 mod statuses;
 
 use configuration::Settings;
-use opendepot_plugin_sdk::Artifact;
 use opendepot_plugin_sdk::http::Header;
-use opendepot_plugin_sdk::register_storage;
-use opendepot_plugin_sdk::settings::shown;
 use opendepot_plugin_sdk::storage::{
     Configuration, Error, Operation, Placement, SignedRequest, StoragePlugin, Transfer,
 };
+use opendepot_plugin_sdk::{Artifact, key, register_storage};
 
 /// How long the plan of a request without an expiry of its own may be carried out, in seconds.
 const PLAN_SECONDS: u64 = 3600;
@@ -41,12 +39,7 @@ impl StoragePlugin for Http {
 
     fn locate(configuration: &Configuration, artifact: &Artifact) -> Result<Placement, Error> {
         let (settings, path) = configuration::read(configuration)?;
-        let mut segments: Vec<&str> = path.iter().map(String::as_str).collect();
-        segments.extend([artifact.config_name(), artifact.file_name.as_str()]);
-        let key = address::join(&segments).map_err(|reason| {
-            let name = format!("{}/{}", artifact.config_name(), artifact.file_name);
-            Error::Other(format!("cannot place `{}`: {reason}", shown(&name)))
-        })?;
+        let key = key::of_artifact(&path, artifact)?;
         Ok(Placement::new(settings.url, key))
     }
 
@@ -58,18 +51,12 @@ impl StoragePlugin for Http {
         now: u64,
     ) -> Result<Transfer, Error> {
         let (settings, _) = configuration::read(configuration)?;
-        let denied = |what: &str, name: &str, reason: &str| {
-            Error::Denied(format!(
-                "cannot plan for {what} `{}`: {reason}",
-                shown(name)
-            ))
-        };
-        let store = address::store(&placement.store)
-            .map_err(|reason| denied("store", &placement.store, &reason))?;
+        let denied = |reason: &str| Error::cannot_plan("store", &placement.store, reason);
+        let store = address::store(&placement.store).map_err(|reason| denied(&reason))?;
         if store != placement.store {
-            return Err(denied("store", &placement.store, "not as it was located"));
+            return Err(denied("not as it was located"));
         }
-        address::check(&placement.key).map_err(|reason| denied("key", &placement.key, reason))?;
+        placement.check_key()?;
         let planner = Planner {
             settings: &settings,
             store: &store,
@@ -124,12 +111,7 @@ impl Planner<'_> {
                     ..self.bare("GET", &statuses.get)
                 }
             }
-            Operation::Other(name) => {
-                return Err(Error::Unsupported(format!(
-                    "unknown operation `{}`",
-                    shown(name)
-                )));
-            }
+            Operation::Other(name) => return Err(Error::unknown_operation(name)),
         };
         Ok(Transfer::Signed(request))
     }
