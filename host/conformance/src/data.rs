@@ -3,7 +3,7 @@
 use crate::planner::{Planner, domain_artifact};
 use http_body_util::BodyExt as _;
 use opendepot_domain::seam::{BoxFuture, SeamError};
-use opendepot_domain::{Artifact, Kind, Operation, Placement, Sha256, Transfer};
+use opendepot_domain::{Artifact, Kind, Operation, Sha256, Transfer};
 use opendepot_transfer::{ByteRange, Expected, Put, Stores, StoresConfig};
 use std::path::Path;
 
@@ -65,7 +65,7 @@ impl FileBytes {
 
 impl ByteStore for FileBytes {
     fn carries(&self, plan: &Transfer) -> bool {
-        matches!(plan, Transfer::Native(Placement { store, .. }) if store == "file:///")
+        matches!(plan, Transfer::Native(plan) if plan.placement.store == "file:///")
     }
 
     fn put<'a>(

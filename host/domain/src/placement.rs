@@ -102,11 +102,20 @@ pub struct SignedRequest {
     pub missing: Vec<u16>,
 }
 
+/// A place that the host's own client reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NativePlan {
+    /// The plugin that planned it: its grants say how the store is reached.
+    pub plugin: PluginId,
+    /// The place.
+    pub placement: Placement,
+}
+
 /// A plugin's plan for one operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// The host's own client moves the bytes.
-    Native(Placement),
+    Native(NativePlan),
     /// The host performs this request.
     Signed(SignedRequest),
     /// Nothing needs doing; an answer to `Prepare` only.

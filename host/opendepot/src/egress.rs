@@ -1,16 +1,23 @@
-//! What leaves the process for plugins: the requests of guests, and those that storage plugins plan.
+//! What leaves the process for plugins: the requests of guests, those that storage plugins plan, and
+//! those to the stores that they place artifacts in.
 //!
-//! Both go through one fetcher under `egress.plugins`: hosts come from each plugin's grants, which
-//! were checked before; addresses and plain HTTP are this policy's. Without `allow` every granted
-//! host passes, with it only those that are in both.
+//! The first two go through one fetcher under `egress.plugins`: hosts come from each plugin's grants,
+//! which were checked before; addresses and plain HTTP are this policy's. Without `allow` every
+//! granted host passes, with it only those that are in both. Stores are reached under
+//! `egress.storage`, in the same way.
 
 use crate::config::Config;
 use crate::limits;
-use opendepot_domain::placement::SignedRequest;
+use opendepot_domain::Kind;
+use opendepot_domain::placement::{NativePlan, SignedRequest};
 use opendepot_domain::seam::{BoxFuture, SeamError};
-use opendepot_plugin::{CheckedRequest, HttpError, HttpResponse, HttpSender, PluginHost, Services};
+use opendepot_plugin::{
+    CheckedRequest, Credential, CredentialKind, HttpError, HttpResponse, HttpSender, PluginHost,
+    Services,
+};
 use opendepot_transfer::{
-    Error, ExchangeRequest, FetchLimits, Fetcher, HostClass, Secret, SignedHeaders, Stores,
+    CloudCredential, CloudCredentialKind, EgressPolicy, Error, ExchangeRequest, FetchLimits,
+    Fetcher, HostClass, NativeAccess, Secret, SignedHeaders, StoreAccess, Stores,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,32 +26,45 @@ use std::time::Duration;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The way out of plugins.
-pub(crate) struct Egress(Fetcher);
+pub(crate) struct Egress {
+    fetcher: Fetcher,
+    storage: EgressPolicy,
+    limits: FetchLimits,
+}
 
 impl Egress {
-    /// From `egress.plugins` of the configuration.
+    /// From `egress.plugins` and `egress.storage` of the configuration.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
-        let policy = config.file.egress.plugins.policy()?.of_granted_hosts();
+        let egress = &config.file.egress;
+        let policy = egress.plugins.policy()?.of_granted_hosts();
         let upstream = limits::upstream(config);
         let limits = FetchLimits {
             connect_timeout: upstream.connect_timeout.min(CONNECT_TIMEOUT),
             ..upstream
         };
-        Ok(Self(Fetcher::new(policy, limits)?))
+        Ok(Self {
+            fetcher: Fetcher::new(policy, limits)?,
+            storage: egress.storage.policy()?.of_granted_hosts(),
+            limits,
+        })
     }
 
     /// What a plugin host needs to let guests send requests.
     pub(crate) fn services(&self) -> Services {
         Services {
-            http: Some(Arc::new(GuestHttp(self.0.clone()))),
+            http: Some(Arc::new(GuestHttp(self.fetcher.clone()))),
             ..Services::default()
         }
     }
 
-    /// Stores that perform the requests which storage plugins plan.
+    /// Stores that perform what storage plugins plan.
     pub(crate) fn stores(&self, stores: Stores, plugins: &PluginHost) -> Stores {
         let headers = Arc::new(PluginHeaders(plugins.clone()));
-        stores.with_signed(self.0.clone(), headers, limits::signed_requests())
+        let access = Arc::new(PluginAccess(plugins.clone()));
+        let limits = limits::remote_stores();
+        stores
+            .with_signed(self.fetcher.clone(), headers, limits)
+            .with_cloud(self.storage.clone(), self.limits, access, limits)
     }
 }
 
@@ -119,6 +139,68 @@ impl SignedHeaders for PluginHeaders {
                 .map(|(name, value)| (name.clone(), Secret::new(value.expose())))
                 .collect())
         })
+    }
+}
+
+/// How the grants of plugins let stores be reached. The file of a credential is read each time.
+struct PluginAccess(PluginHost);
+
+impl NativeAccess for PluginAccess {
+    fn access<'a>(&'a self, plan: &'a NativePlan) -> BoxFuture<'a, Result<StoreAccess, SeamError>> {
+        Box::pin(async move {
+            let placement = &plan.placement;
+            let named = placement.credentials.as_deref();
+            let granted = self.0.store_access(&plan.plugin, &placement.store, named);
+            let granted = granted.ok_or_else(|| SeamError {
+                kind: Kind::Denied,
+                message: format!(
+                    "the grants of plugin `{}` do not cover it: see `grants.stores` of its entry",
+                    plan.plugin
+                ),
+            })?;
+            let credential = match granted.credential {
+                None => None,
+                Some(credential) => Some(CloudCredential {
+                    kind: kind(credential.config.kind),
+                    secret: secret(credential).await?,
+                }),
+            };
+            Ok(StoreAccess {
+                endpoint: granted.endpoint,
+                region: granted.region,
+                options: granted.options,
+                credential,
+            })
+        })
+    }
+}
+
+/// The content of a credential's file, for kinds that have one.
+async fn secret(credential: Credential) -> Result<Option<Secret>, SeamError> {
+    let Some(name) = credential.config.secret.clone() else {
+        return Ok(None);
+    };
+    let read = tokio::task::spawn_blocking(move || credential.read());
+    let unreadable = |reason: String| SeamError {
+        kind: Kind::Unavailable,
+        message: format!("cannot read the secret `{name}`: {reason}"),
+    };
+    match read.await {
+        Ok(Ok(content)) => Ok(Some(Secret::new(content.expose()))),
+        Ok(Err(error)) => Err(unreadable(error.to_string())),
+        Err(_) => Err(unreadable("the host is shutting down".to_owned())),
+    }
+}
+
+const fn kind(kind: CredentialKind) -> CloudCredentialKind {
+    match kind {
+        CredentialKind::AwsStatic => CloudCredentialKind::AwsStatic,
+        CredentialKind::AwsWebIdentity => CloudCredentialKind::AwsWebIdentity,
+        CredentialKind::AwsMetadata => CloudCredentialKind::AwsMetadata,
+        CredentialKind::AzureKey => CloudCredentialKind::AzureKey,
+        CredentialKind::AzureWorkload => CloudCredentialKind::AzureWorkload,
+        CredentialKind::GcpKey => CloudCredentialKind::GcpKey,
+        CredentialKind::GcpMetadata => CloudCredentialKind::GcpMetadata,
     }
 }
 

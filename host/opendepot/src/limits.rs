@@ -2,7 +2,7 @@
 //! once as the parts take them and once as `/version` shows them.
 
 use crate::config::Config;
-use opendepot_transfer::{FetchLimits, SignedLimits};
+use opendepot_transfer::{FetchLimits, RemoteLimits};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -54,15 +54,15 @@ pub(crate) fn upstream(config: &Config) -> FetchLimits {
     }
 }
 
-/// Of requests that storage plugins plan.
-pub(crate) fn signed_requests() -> SignedLimits {
-    SignedLimits::default()
+/// Of stores on the network.
+pub(crate) fn remote_stores() -> RemoteLimits {
+    RemoteLimits::default()
 }
 
 /// All of them, under the keys of the configuration; what has no key there is fixed.
 pub(crate) fn reported(config: &Config) -> Value {
     let (plugins, archives, upstream) = (plugins(config), modules(config), upstream(config));
-    let storage = signed_requests();
+    let storage = remote_stores();
     let mut limits = serde_json::to_value(&config.file.limits).unwrap_or_default();
     let fixed = json!({
         "plugins": {

@@ -44,7 +44,7 @@ pub struct CheckedRequest {
 
 /// A header value that may carry a secret: wiped when dropped, not shown by `Debug`.
 #[derive(Clone)]
-pub struct HeaderText(Zeroizing<String>);
+pub struct HeaderText(pub(crate) Zeroizing<String>);
 
 impl HeaderText {
     /// The text itself; mark the header sensitive where it is sent.

@@ -10,6 +10,7 @@ use crate::info::PluginInfo;
 use crate::loaded::{Loaded, Place};
 use crate::plan;
 use crate::reload::Watched;
+use crate::secret::SecretError;
 use arc_swap::ArcSwap;
 use opendepot_domain::PluginId;
 use opendepot_domain::placement::SignedRequest;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
+use zeroize::Zeroizing;
 
 /// All plugins of a process. Cloning shares them.
 #[derive(Clone)]
@@ -89,6 +91,20 @@ pub struct Credential {
     pub config: CredentialConfig,
     /// The secret's file, for kinds that have one.
     pub secret_file: Option<PathBuf>,
+}
+
+impl Credential {
+    /// Reads the secret's file: text, for kinds that have one. Blocks.
+    ///
+    /// # Errors
+    /// [`SecretError`] when there is no such file, or it is no text of at most 64 KiB.
+    pub fn read(&self) -> Result<HeaderText, SecretError> {
+        let name = self.config.secret.as_deref().ok_or(SecretError::Missing)?;
+        let dir = self.secret_file.as_deref().and_then(Path::parent);
+        let content = crate::secret::read(dir, name)?;
+        let text = std::str::from_utf8(&content).map_err(|_| SecretError::Malformed)?;
+        Ok(HeaderText(Zeroizing::new(text.to_owned())))
+    }
 }
 
 impl PluginHost {

@@ -10,7 +10,7 @@ use crate::text;
 use crate::v0_1::host::types::{Artifact as WitArtifact, Attribute};
 use crate::v0_1::storage::StoragePluginPre;
 use crate::v0_1::storage::opendepot::storage::types as wit;
-use opendepot_domain::placement::{OptionValue, SignedRequest};
+use opendepot_domain::placement::{NativePlan, OptionValue, SignedRequest};
 use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions};
 use opendepot_domain::{Artifact, ArtifactRecord, Kind, Operation, Placement, PluginId, Transfer};
 use std::sync::Arc;
@@ -199,14 +199,17 @@ fn check(
     let grants = &guest.identity.grants;
     match transfer {
         wit::Transfer::Native(placement) => {
-            let placement = placement.into();
+            let placement: Placement = placement.into();
             plan::check_recorded(&placement, &record.store, &record.key)?;
             plan::check_native(grants, &placement)?;
             if operation == Operation::Prepare && !grants.may_create_containers {
                 // The operator creates containers; what is missing shows at the first put.
                 return Ok(Transfer::Nothing);
             }
-            Ok(Transfer::Native(placement))
+            Ok(Transfer::Native(NativePlan {
+                plugin: guest.identity.id.clone(),
+                placement,
+            }))
         }
         wit::Transfer::Signed(request) => {
             // The recorded store and key stay the host's; the request only says how to get there.

@@ -1,5 +1,5 @@
-//! Moves, hashes and ranges bytes: the filesystem store, signed requests, and the one HTTP client
-//! through which anything leaves the process.
+//! Moves, hashes and ranges bytes: the filesystem store, the stores of the clouds, signed requests,
+//! and the one HTTP client through which anything leaves the process.
 //!
 //! It never decides *where*: a storage plugin's plan ([`opendepot_domain::Transfer`]) says that,
 //! and an operator's [`EgressPolicy`] says what may be reached.
@@ -13,7 +13,7 @@
 //! What it refuses: keys and stores that leave their root, through `..` or a symbolic link;
 //! overwriting; serving bytes whose digest is not the recorded one; addresses that are not
 //! public, redirects off the allowed hosts, credentials for another origin, proxies from the
-//! environment; `s3://`, `gs://` and `az://` stores, by name, until they are built.
+//! environment.
 //!
 //! What may surprise:
 //! - The first download of a file after a start hashes the file first. Its identity (device,
@@ -44,7 +44,7 @@ pub use fetch::{
     HostClass, Lookup, LookupFuture, Secret, SystemLookup,
 };
 pub use store::{
-    ByteRange, Expected, HashedState, Put, SignedHeaders, SignedLimits, Source, StoreLimits,
-    Stores, StoresConfig,
+    ByteRange, CloudCredential, CloudCredentialKind, Expected, HashedState, NativeAccess, Put,
+    RemoteLimits, SignedHeaders, Source, StoreAccess, StoreLimits, Stores, StoresConfig,
 };
 pub use sweep::sweep_directory;

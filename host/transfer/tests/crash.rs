@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use http_body_util::BodyExt as _;
-use opendepot_domain::{Placement, Sha256, Transfer};
+use opendepot_domain::{NativePlan, Placement, PluginId, Sha256, Transfer};
 use opendepot_transfer::{Expected, Stores, StoresConfig};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -15,12 +15,15 @@ const ROOT: &str = "OPENDEPOT_TEST_CRASH_ROOT";
 const BYTES: &[u8] = &[42; 100_000];
 
 fn plan() -> Transfer {
-    Transfer::Native(Placement {
-        store: "file:///".to_owned(),
-        key: "team/aws/x.zip".to_owned(),
-        attributes: Vec::new(),
-        options: Vec::new(),
-        credentials: None,
+    Transfer::Native(NativePlan {
+        plugin: PluginId::new("storage-fs").unwrap(),
+        placement: Placement {
+            store: "file:///".to_owned(),
+            key: "team/aws/x.zip".to_owned(),
+            attributes: Vec::new(),
+            options: Vec::new(),
+            credentials: None,
+        },
     })
 }
 

@@ -6,8 +6,8 @@ use crate::testing::{paused, until};
 use futures::future::join_all;
 use opendepot_domain::seam::{SeamError, StorageDecisions};
 use opendepot_domain::{
-    Artifact, ArtifactId, ArtifactKind, ArtifactRecord, ConfigName, FileName, Kind, Operation,
-    Placement, PluginId, ResourceName, Sha256, Transfer, Version,
+    Artifact, ArtifactId, ArtifactKind, ArtifactRecord, ConfigName, FileName, Kind, NativePlan,
+    Operation, Placement, PluginId, ResourceName, Sha256, Transfer, Version,
 };
 use opendepot_transfer::{EgressConfig, FetchLimits, Fetcher, Stores, StoresConfig};
 use parking_lot::Mutex;
@@ -66,7 +66,10 @@ impl StorageDecisions for Storage {
             self.most_running.fetch_max(running, Ordering::Relaxed);
             let _ = self.gate.acquire().await;
             self.num_running.fetch_sub(1, Ordering::Relaxed);
-            Ok(Transfer::Native(placement(&record.key)))
+            Ok(Transfer::Native(NativePlan {
+                plugin: record.plugin.clone(),
+                placement: placement(&record.key),
+            }))
         })
     }
 }

@@ -1,9 +1,9 @@
 //! Bringing an artifact's bytes to the place that was recorded for it.
 //!
-//! A store of ours is create-only and compares what is there. A server that signed requests reach
-//! is not trusted to do either: it may ignore the condition of a put, answer success without
-//! storing, or store something else. So the host looks before it writes, and reads everything back
-//! before it records anything.
+//! The file store is create-only and compares what is there. A cloud's is create-only; what is there
+//! already is read and compared here. A server that signed requests reach is not trusted to do
+//! either: it may ignore the condition of a put, answer success without storing, or store something
+//! else. So the host looks before it writes, and reads everything back before it records anything.
 
 use super::failure::JobError;
 use super::job::{Fetched, Workshop};
@@ -18,11 +18,6 @@ impl Workshop {
         fetched: &Fetched,
     ) -> Result<(), JobError> {
         let prepare = self.plan(record, artifact, Operation::Prepare).await?;
-        if matches!(prepare, Transfer::Native(_)) {
-            return Err(JobError::Unsupported(
-                "this plugin asks for a container to be created",
-            ));
-        }
         self.stores.prepare(&prepare).await?;
         let plan = self.plan(record, artifact, Operation::Put).await?;
         let expected = Expected {
@@ -33,30 +28,35 @@ impl Workshop {
             path: fetched.path(),
             hashed: fetched.hashed,
         };
-        if matches!(plan, Transfer::Signed(_)) {
-            return self
-                .put_signed(record, artifact, &plan, source, expected)
-                .await;
+        let is_trusted = !matches!(plan, Transfer::Signed(_));
+        let put = if !is_trusted && self.is_there(record, artifact).await? {
+            Put::Occupied
+        } else {
+            self.stores.put(&plan, source, expected).await?
+        };
+        if is_trusted && put != Put::Occupied {
+            return Ok(());
         }
-        self.stores.put(&plan, source, expected).await?;
-        Ok(())
+        self.compare(record, artifact, expected, put).await
     }
 
-    async fn put_signed(
+    async fn is_there(
         &self,
         record: &ArtifactRecord,
         artifact: &Artifact,
-        plan: &Transfer,
-        source: Source<'_>,
-        expected: Expected,
-    ) -> Result<(), JobError> {
+    ) -> Result<bool, JobError> {
         let head = self.plan(record, artifact, Operation::Head).await?;
-        let is_there = self.stores.head(&head).await?.is_some();
-        let put = if is_there {
-            Put::Occupied
-        } else {
-            self.stores.put(plan, source, expected).await?
-        };
+        Ok(self.stores.head(&head).await?.is_some())
+    }
+
+    /// Reads back what is there now.
+    async fn compare(
+        &self,
+        record: &ArtifactRecord,
+        artifact: &Artifact,
+        expected: Expected,
+        put: Put,
+    ) -> Result<(), JobError> {
         let get = self.plan(record, artifact, Operation::Get).await?;
         let read = self.stores.verify(&get, expected, &|_| ()).await;
         let Err(error) = read else {

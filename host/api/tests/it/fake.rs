@@ -4,8 +4,8 @@ use opendepot_actors::registry::{CatalogSource, Snapshot};
 use opendepot_domain::access::Labels;
 use opendepot_domain::seam::{AccessPolicy, BoxFuture, LabelSource, SeamError, StorageDecisions};
 use opendepot_domain::{
-    Action, Artifact, ArtifactRecord, Decision, Kind, Operation, Placement, PluginId, Subject,
-    Target, Transfer,
+    Action, Artifact, ArtifactRecord, Decision, Kind, NativePlan, Operation, Placement, PluginId,
+    Subject, Target, Transfer,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -101,12 +101,15 @@ impl StorageDecisions for FakeStorage {
 }
 
 fn native(record: &ArtifactRecord) -> Transfer {
-    Transfer::Native(Placement {
-        store: record.store.clone(),
-        key: record.key.clone(),
-        attributes: Vec::new(),
-        options: Vec::new(),
-        credentials: None,
+    Transfer::Native(NativePlan {
+        plugin: record.plugin.clone(),
+        placement: Placement {
+            store: record.store.clone(),
+            key: record.key.clone(),
+            attributes: Vec::new(),
+            options: Vec::new(),
+            credentials: None,
+        },
     })
 }
 

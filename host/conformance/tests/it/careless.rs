@@ -21,7 +21,7 @@ struct Careless {
 
 fn key(plan: &Transfer) -> String {
     match plan {
-        Transfer::Native(placement) => placement.key.clone(),
+        Transfer::Native(plan) => plan.placement.key.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -17,7 +17,7 @@ use opendepot_crds::{
 };
 use opendepot_domain::seam::{BindingPolicies, BoxFuture, SeamError, StorageDecisions};
 use opendepot_domain::{
-    Artifact, ArtifactRecord, Operation, Placement, PluginId, Sha256, Transfer,
+    Artifact, ArtifactRecord, NativePlan, Operation, Placement, PluginId, Sha256, Transfer,
 };
 use opendepot_identity::ArtifactKeys;
 use opendepot_signing::Signer;
@@ -93,7 +93,10 @@ impl StorageDecisions for Storage {
                 message: "the store is down".to_owned(),
             }),
             Operation::Prepare => Ok(Transfer::Nothing),
-            _ => Ok(Transfer::Native(placement(&record.key))),
+            _ => Ok(Transfer::Native(NativePlan {
+                plugin: record.plugin.clone(),
+                placement: placement(&record.key),
+            })),
         }))
     }
 }

@@ -347,11 +347,6 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
     let unused = opendepot_transfer::EgressConfig::default();
     for (key, given, feature) in [
         (
-            "egress.storage",
-            file.egress.storage != unused,
-            "cloud storage",
-        ),
-        (
             "egress.identity",
             file.egress.identity != unused,
             "identity providers",
@@ -366,8 +361,13 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
             problems.push(format!("`{key}` is not available yet: {feature}"));
         }
     }
-    if let Err(error) = file.egress.plugins.policy() {
-        problems.push(format!("`egress.plugins`: {error}"));
+    for (key, egress) in [
+        ("egress.plugins", &file.egress.plugins),
+        ("egress.storage", &file.egress.storage),
+    ] {
+        if let Err(error) = egress.policy() {
+            problems.push(format!("`{key}`: {error}"));
+        }
     }
     match file
         .storage

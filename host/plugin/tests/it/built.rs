@@ -4,7 +4,7 @@ use crate::scan::process;
 use crate::support::{Site, artifact, entry, failure, id, record, subject, targets};
 use opendepot_domain::scan::Verdict;
 use opendepot_domain::seam::{AccessPolicy as _, StorageDecisions as _};
-use opendepot_domain::{Action, Decision, Operation, Transfer};
+use opendepot_domain::{Action, Decision, NativePlan, Operation, Transfer};
 use opendepot_plugin::{Binding, BindingPolicies as _, PluginHost, Source};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -221,7 +221,10 @@ async fn storage_fs_places_and_plans() {
         Operation::Delete,
     ] {
         let planned = host.plan(&record, &artifact(), operation, 1).await;
-        let Ok(Transfer::Native(planned)) = planned else {
+        let Ok(Transfer::Native(NativePlan {
+            placement: planned, ..
+        })) = planned
+        else {
             panic!("{operation:?}: {planned:?}");
         };
         assert_eq!(

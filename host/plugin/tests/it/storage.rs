@@ -4,7 +4,7 @@ use crate::guests::{self, Place, Plan, Request, place};
 use crate::support::{Site, artifact, failure, grants, id, record};
 use opendepot_domain::placement::{HeaderValue, OptionValue, SignedRequest};
 use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions as _};
-use opendepot_domain::{Kind, Operation, Placement, Transfer};
+use opendepot_domain::{Kind, NativePlan, Operation, Placement, Transfer};
 use opendepot_plugin::{CheckedRequest, HttpError, HttpResponse, HttpSender, PluginHost};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -69,7 +69,13 @@ async fn an_honest_placement_is_passed_on() {
             100,
         )
         .await;
-    assert_eq!(planned, Ok(Transfer::Native(expected)));
+    assert_eq!(
+        planned,
+        Ok(Transfer::Native(NativePlan {
+            plugin: id("backend"),
+            placement: expected
+        }))
+    );
     let access = host
         .store_access(&id("backend"), STORE, Some("prod"))
         .unwrap();

@@ -7,7 +7,7 @@ mod remote;
 pub(crate) use file::FileBody;
 pub use pool::BUFFER_BYTES;
 pub(crate) use pool::{Buffer, Pool};
-pub(crate) use remote::{Check, Remote, RemoteBody};
+pub(crate) use remote::{Check, Incoming, Remote, RemoteBody};
 
 use crate::error::Error;
 use bytes::Bytes;

@@ -3,15 +3,16 @@
 
 use crate::error::{Damage, Error};
 use crate::metric;
-use crate::store::{BACKEND_SIGNED, Keeper};
+use crate::store::Keeper;
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use http_body::{Body as _, Frame, SizeHint};
 use opendepot_domain::Sha256;
 use sha2::Digest as _;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -40,9 +41,37 @@ impl Check {
     }
 }
 
+/// Bytes as they come from a server.
+pub(crate) enum Incoming {
+    Http(reqwest::Body),
+    Objects(BoxStream<'static, object_store::Result<Bytes>>),
+}
+
+impl Incoming {
+    /// The next bytes; an error says only that they broke off.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
+        match self {
+            Self::Objects(stream) => stream.as_mut().poll_next(cx).map_err(drop),
+            Self::Http(body) => loop {
+                return match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                    None => Poll::Ready(None),
+                    Some(Err(_)) => Poll::Ready(Some(Err(()))),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(bytes) => Poll::Ready(Some(Ok(bytes))),
+                        // Trailers say nothing that is relied on.
+                        Err(_) => continue,
+                    },
+                };
+            },
+        }
+    }
+}
+
 /// What a body is made of.
 pub(crate) struct Remote {
-    pub(crate) body: reqwest::Body,
+    pub(crate) body: Incoming,
+    /// The metric label of where it comes from.
+    pub(crate) backend: &'static str,
     pub(crate) what: String,
     /// Of the whole object.
     pub(crate) size: u64,
@@ -102,7 +131,7 @@ impl RemoteBody {
             if let Some(bytes) = self.release() {
                 return Poll::Ready(Some(Ok(bytes)));
             }
-            let received = match Pin::new(&mut self.remote.body).poll_frame(cx) {
+            let received = match self.remote.body.poll_next(cx) {
                 Poll::Pending => {
                     if self.idle.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
@@ -110,12 +139,8 @@ impl RemoteBody {
                     Err(self.unavailable("its bytes stalled"))
                 }
                 Poll::Ready(None) => self.finish(),
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => self.receive(bytes),
-                    // Trailers say nothing that is relied on.
-                    Err(_) => Ok(()),
-                },
-                Poll::Ready(Some(Err(_))) => Err(self.unavailable("its bytes broke off")),
+                Poll::Ready(Some(Ok(bytes))) => self.receive(bytes),
+                Poll::Ready(Some(Err(()))) => Err(self.unavailable("its bytes broke off")),
             };
             if let Err(error) = received {
                 self.is_over = true;
@@ -191,7 +216,7 @@ impl RemoteBody {
     }
 
     fn corrupt(&self, damage: Damage) -> Error {
-        metric::corrupt(BACKEND_SIGNED, self.remote.what.clone(), damage)
+        metric::corrupt(self.remote.backend, self.remote.what.clone(), damage)
     }
 
     fn unavailable(&self, reason: &str) -> Error {

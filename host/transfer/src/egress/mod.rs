@@ -69,6 +69,36 @@ impl EgressPolicy {
         self
     }
 
+    /// The addresses at which clouds give credentials to what runs there, and nothing else: for
+    /// credentials of which the operator says that they come from there.
+    ///
+    /// # Errors
+    /// None with addresses that are these.
+    pub(crate) fn metadata_services() -> Result<Self, Error> {
+        const HOSTS: &[&str] = &[
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.170.23",
+            "[fd00:ec2::254]",
+            "[fd00:ec2::23]",
+            "metadata.google.internal",
+        ];
+        let hosts: Vec<String> = HOSTS.iter().map(|host| format!("{host}:80")).collect();
+        EgressConfig {
+            allow: hosts.clone(),
+            allow_http: hosts,
+            allow_private: vec![
+                "169.254.169.254/32".to_owned(),
+                "169.254.170.2/32".to_owned(),
+                "169.254.170.23/32".to_owned(),
+                "fd00:ec2::254/128".to_owned(),
+                "fd00:ec2::23/128".to_owned(),
+            ],
+            ca_file: None,
+        }
+        .policy()
+    }
+
     /// Certificates that are trusted besides the system's.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {

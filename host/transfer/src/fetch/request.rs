@@ -81,6 +81,8 @@ pub enum HostClass {
     Package,
     /// A host that was granted to a plugin.
     Plugin,
+    /// A store of artifacts, and whatever gives credentials for it.
+    Storage,
     /// Anything else.
     #[default]
     Other,
@@ -93,6 +95,7 @@ impl HostClass {
             Self::Registry => "registry",
             Self::Package => "package",
             Self::Plugin => "plugin",
+            Self::Storage => "storage",
             Self::Other => "other",
         }
     }

@@ -12,6 +12,70 @@ const MAX_SEGMENT_BYTES: usize = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     File,
+    /// A store of a cloud: see [`Remote`].
+    Remote,
+}
+
+/// A store of a cloud, as a plan names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remote<'a> {
+    S3 {
+        bucket: &'a str,
+    },
+    Gcs {
+        bucket: &'a str,
+    },
+    Azure {
+        account: &'a str,
+        container: &'a str,
+    },
+}
+
+impl<'a> Remote<'a> {
+    /// Parses `s3://bucket`, `gs://bucket` or `az://account/container`. Names become parts of host
+    /// names and paths, so they hold nothing that means something there.
+    pub(crate) fn parse(store: &'a str) -> Result<Self, Error> {
+        let refuse = || {
+            Error::invalid(
+                format!("use store `{}`", store.escape_debug()),
+                "it is none of `s3://bucket`, `gs://bucket` and `az://account/container`",
+            )
+        };
+        let is_name = |name: &str, others: &[u8]| {
+            (1..=222).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || others.contains(&b))
+                && name.bytes().any(|b| b.is_ascii_alphanumeric())
+                && !name.starts_with(['.', '-'])
+                && !name.contains("..")
+        };
+        let (scheme, rest) = store.split_once("://").ok_or_else(refuse)?;
+        match scheme {
+            "s3" if is_name(rest, b"-._") => Ok(Self::S3 { bucket: rest }),
+            "gs" if is_name(rest, b"-._") => Ok(Self::Gcs { bucket: rest }),
+            "az" => match rest.split_once('/') {
+                Some((account, container))
+                    if is_name(account, b"") && is_name(container, b"-$") =>
+                {
+                    Ok(Self::Azure { account, container })
+                }
+                _ => Err(refuse()),
+            },
+            _ => Err(refuse()),
+        }
+    }
+}
+
+impl Remote<'_> {
+    /// The metric label.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "s3",
+            Self::Gcs { .. } => "gcs",
+            Self::Azure { .. } => "azure",
+        }
+    }
 }
 
 impl Scheme {
@@ -23,7 +87,7 @@ impl Scheme {
         };
         match scheme {
             "file" => Ok((Self::File, rest)),
-            "s3" | "gs" | "az" => Err(refuse(format!("`{scheme}` stores are not built yet"))),
+            "s3" | "gs" | "az" => Ok((Self::Remote, rest)),
             _ => Err(refuse(format!("the scheme `{scheme}` is unknown"))),
         }
     }
@@ -183,11 +247,29 @@ mod tests {
             let (_, rest) = Scheme::parse(store).unwrap();
             assert!(directory(store, rest).is_err(), "{store}");
         }
-        for store in ["s3://b", "gs://b", "az://a/c", "ftp://x", "/data", ""] {
+        for store in ["ftp://x", "/data", ""] {
             assert!(Scheme::parse(store).is_err(), "{store}");
         }
-        let not_built = Scheme::parse("s3://b").unwrap_err().to_string();
-        assert!(not_built.contains("not built yet"), "{not_built}");
+        for store in [
+            "s3://",
+            "s3://b/k",
+            "s3://a@b",
+            "s3://b?x",
+            "s3://b:80",
+            "s3://B",
+            "s3://..",
+            "s3://-b",
+            "gs://a%2fb",
+            "az://a",
+            "az://a/b/c",
+            "az://a.example/c",
+            "file:///b",
+        ] {
+            assert!(Remote::parse(store).is_err(), "{store}");
+        }
+        for store in ["s3://b.c-1", "gs://b_c", "az://account/container-1"] {
+            assert!(Remote::parse(store).is_ok(), "{store}");
+        }
         for path in ["/", "a/../b", "", "//"] {
             assert!(configured(Path::new(path)).is_err(), "{path}");
         }

@@ -1,13 +1,16 @@
 //! Stores: plans in, bytes moved. Dispatches on the scheme of the plan's store.
 
 mod beneath;
+mod cloud;
 mod filesystem;
 pub(crate) mod identity;
+mod limits;
 mod link;
 mod location;
 mod put;
 mod settings;
 mod signed;
+mod tag;
 mod verified;
 
 #[cfg(test)]
@@ -15,23 +18,29 @@ mod corruption_tests;
 #[cfg(test)]
 mod tests;
 
+pub use cloud::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess};
 pub(crate) use filesystem::{BACKEND as BACKEND_FILESYSTEM, Checked};
 pub use identity::HashedState;
+pub use limits::RemoteLimits;
 pub use settings::{StoreLimits, StoresConfig};
-pub(crate) use signed::{BACKEND as BACKEND_SIGNED, Keeper};
-pub use signed::{SignedHeaders, SignedLimits};
+pub use signed::SignedHeaders;
+pub(crate) use tag::Keeper;
 
 use crate::body::ArtifactBody;
+use crate::egress::EgressPolicy;
 use crate::error::Error;
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchLimits, Fetcher};
 use crate::metric::timed;
+use cloud::CloudStore;
 use filesystem::FileStore;
-use location::{Key, Scheme};
-use opendepot_domain::placement::SignedRequest;
+use location::{Key, Remote, Scheme};
+use opendepot_domain::placement::{NativePlan, SignedRequest};
 use opendepot_domain::{Placement, Sha256, Transfer};
 use signed::SignedStore;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
 
 /// What the record says about an object's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +92,7 @@ pub struct ByteRange {
 pub struct Stores {
     files: Arc<Inner>,
     signed: Option<Arc<SignedStore>>,
+    cloud: Option<Arc<CloudStore>>,
 }
 
 struct Inner {
@@ -95,6 +105,7 @@ struct Inner {
 enum Object<'a> {
     File(&'a FileStore, Key),
     Signed(&'a SignedStore, &'a SignedRequest),
+    Cloud(&'a CloudStore, &'a NativePlan, &'static str),
 }
 
 impl Stores {
@@ -113,6 +124,7 @@ impl Stores {
                 max_object_bytes,
             }),
             signed: None,
+            cloud: None,
         })
     }
 
@@ -123,10 +135,45 @@ impl Stores {
         mut self,
         fetcher: Fetcher,
         headers: Arc<dyn SignedHeaders>,
-        limits: SignedLimits,
+        limits: RemoteLimits,
     ) -> Self {
         self.signed = Some(Arc::new(SignedStore::new(fetcher, headers, limits)));
         self
+    }
+
+    /// Reaches `s3://`, `gs://` and `az://` stores too: each through a client of its own under this
+    /// policy, and under whatever endpoint `access` says.
+    #[must_use]
+    pub fn with_cloud(
+        mut self,
+        policy: EgressPolicy,
+        fetch_limits: FetchLimits,
+        access: Arc<dyn NativeAccess>,
+        limits: RemoteLimits,
+    ) -> Self {
+        let store = CloudStore::new(policy, fetch_limits, access, limits);
+        self.cloud = Some(Arc::new(store));
+        self
+    }
+
+    /// A link with which a client reads an object from its store, for `ttl` at most. The link is a
+    /// secret.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a plan whose store makes no links, [`Error::Unavailable`] and
+    /// [`Error::Denied`] when no credential can be had.
+    pub async fn presign(&self, plan: &Transfer, ttl: Duration) -> Result<Url, Error> {
+        match self.object(plan)? {
+            Object::Cloud(store, plan, backend) => {
+                timed(backend, "presign", store.presign(plan, ttl)).await
+            }
+            Object::Signed(_, request) => Url::parse(&request.url)
+                .map_err(|_| Error::invalid("make a link", "its plan has none")),
+            Object::File(..) => Err(Error::invalid(
+                "make a link",
+                "the file system cannot make links for clients",
+            )),
+        }
     }
 
     /// Makes exist what must exist before the first put.
@@ -137,10 +184,15 @@ impl Stores {
     pub async fn prepare(&self, plan: &Transfer) -> Result<(), Error> {
         match plan {
             Transfer::Nothing => Ok(()),
-            Transfer::Native(_) => Err(Error::invalid(
-                "perform a plan",
-                "this kind of store has no containers to be created",
-            )),
+            Transfer::Native(_) => match self.object(plan)? {
+                Object::Cloud(store, plan, backend) => {
+                    timed(backend, "prepare", store.prepare(plan)).await
+                }
+                Object::File(..) | Object::Signed(..) => Err(Error::invalid(
+                    "perform a plan",
+                    "this kind of store has no containers to be created",
+                )),
+            },
             Transfer::Signed(request) => {
                 let store = self.signed()?;
                 timed(signed::BACKEND, "prepare", store.prepare(request)).await
@@ -168,6 +220,9 @@ impl Stores {
             }
             Object::Signed(store, request) => {
                 timed(signed::BACKEND, "put", store.put(request, source, expected)).await
+            }
+            Object::Cloud(store, plan, backend) => {
+                timed(backend, "put", store.put(plan, source, expected)).await
             }
         }
     }
@@ -216,6 +271,9 @@ impl Stores {
                 let opened = store.open_body(request, expected, bytes);
                 timed(signed::BACKEND, "get", opened).await
             }
+            Object::Cloud(store, plan, backend) => {
+                timed(backend, "get", store.open_body(plan, expected, bytes)).await
+            }
         }
     }
 
@@ -231,6 +289,9 @@ impl Stores {
             Object::Signed(store, request) => {
                 timed(signed::BACKEND, "delete", store.delete(request)).await
             }
+            Object::Cloud(store, plan, backend) => {
+                timed(backend, "delete", store.delete(plan)).await
+            }
         }
     }
 
@@ -244,6 +305,7 @@ impl Stores {
             Object::Signed(store, request) => {
                 timed(signed::BACKEND, "head", store.head(request)).await
             }
+            Object::Cloud(store, plan, backend) => timed(backend, "head", store.head(plan)).await,
         }
     }
 
@@ -271,6 +333,10 @@ impl Stores {
                 let verified = store.verify(request, expected, progress);
                 timed(signed::BACKEND, "verify", verified).await
             }
+            Object::Cloud(store, plan, backend) => {
+                let verified = store.verify(plan, expected, progress);
+                timed(backend, "verify", verified).await
+            }
         }
     }
 
@@ -289,8 +355,8 @@ impl Stores {
     /// Finds the store of a plan. The directory of a `file://` store is `/` for the filesystem
     /// root, or an absolute path at or below a configured directory.
     fn object<'a>(&'a self, plan: &'a Transfer) -> Result<Object<'a>, Error> {
-        let placement = match plan {
-            Transfer::Native(placement) => placement,
+        let plan = match plan {
+            Transfer::Native(plan) => plan,
             Transfer::Signed(request) => return Ok(Object::Signed(self.signed()?, request)),
             Transfer::Nothing => {
                 return Err(Error::invalid(
@@ -299,9 +365,17 @@ impl Stores {
                 ));
             }
         };
+        let placement = &plan.placement;
         let (scheme, rest) = Scheme::parse(&placement.store)?;
         match scheme {
             Scheme::File => self.file_object(placement, rest),
+            Scheme::Remote => {
+                let backend = Remote::parse(&placement.store)?.label();
+                let store = self.cloud.as_deref().ok_or_else(|| {
+                    Error::invalid("perform a plan", "nothing here reaches stores of clouds")
+                })?;
+                Ok(Object::Cloud(store, plan, backend))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use http_body_util::BodyExt as _;
-use opendepot_domain::Kind;
+use opendepot_domain::{Kind, NativePlan, PluginId};
 use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
@@ -43,12 +43,15 @@ pub(super) fn plan(key: &str) -> Transfer {
 }
 
 fn in_store(store: &str, key: &str) -> Transfer {
-    Transfer::Native(Placement {
-        store: store.to_owned(),
-        key: key.to_owned(),
-        attributes: Vec::new(),
-        options: Vec::new(),
-        credentials: None,
+    Transfer::Native(NativePlan {
+        plugin: PluginId::new("storage-fs").unwrap(),
+        placement: Placement {
+            store: store.to_owned(),
+            key: key.to_owned(),
+            attributes: Vec::new(),
+            options: Vec::new(),
+            credentials: None,
+        },
     })
 }
 
@@ -401,7 +404,7 @@ async fn plans_reach_configured_directories_only() {
         assert_eq!(error.kind(), Kind::Invalid, "{store}");
     }
     let mut with_credentials = in_store("file:///", "k/x");
-    if let Transfer::Native(placement) = &mut with_credentials {
+    if let Transfer::Native(NativePlan { placement, .. }) = &mut with_credentials {
         placement.credentials = Some("prod".to_owned());
     }
     assert!(stores.head(&with_credentials).await.is_err());

@@ -8,7 +8,7 @@ use crate::testing::{paused, settle, until};
 use futures::future::join_all;
 use opendepot_domain::seam::{BoxFuture, SeamError, StorageDecisions};
 use opendepot_domain::{
-    Artifact, ArtifactRecord, Kind, Operation, Placement, PluginId, Transfer,
+    Artifact, ArtifactRecord, Kind, NativePlan, Operation, Placement, PluginId, Transfer,
     placement::SignedRequest,
 };
 use parking_lot::Mutex;
@@ -80,12 +80,15 @@ impl StorageDecisions for Storage {
         Box::pin(async move {
             let _ = self.gate.acquire().await;
             match answer {
-                Answer::Native => Ok(Transfer::Native(Placement {
-                    store: record.store.clone(),
-                    key: record.key.clone(),
-                    attributes: Vec::new(),
-                    options: Vec::new(),
-                    credentials: None,
+                Answer::Native => Ok(Transfer::Native(NativePlan {
+                    plugin: record.plugin.clone(),
+                    placement: Placement {
+                        store: record.store.clone(),
+                        key: record.key.clone(),
+                        attributes: Vec::new(),
+                        options: Vec::new(),
+                        credentials: None,
+                    },
                 })),
                 Answer::Signed => Ok(Transfer::Signed(SignedRequest {
                     plugin: record.plugin.clone(),

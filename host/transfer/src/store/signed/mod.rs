@@ -7,7 +7,7 @@
 //! found right in this process, under the same strong `ETag`; else the whole object is read,
 //! hashed, and the part cut out of it.
 //!
-//! What bounds it: [`SignedLimits`]; one frame and 64 KiB a body, two buffers an upload; a bounded
+//! What bounds it: [`RemoteLimits`]; one frame and 64 KiB a body, two buffers an upload; a bounded
 //! number of remembered tags.
 //!
 //! What it refuses: redirects, requests whose time is over, hosts and addresses outside the egress
@@ -15,18 +15,14 @@
 //! it answers [`super::Put::Occupied`], and its caller reads.
 
 mod answer;
-mod limits;
-mod tag;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
-pub use limits::SignedLimits;
-pub(crate) use tag::Keeper;
-
-use super::{Expected, Put, Source};
-use crate::body::{ArtifactBody, Check, Pool, Remote, RemoteBody};
+use super::tag::{self, Tags};
+use super::{Expected, Put, RemoteLimits, Source};
+use crate::body::{ArtifactBody, Check, Incoming, Pool, Remote, RemoteBody};
 use crate::error::{Damage, Error};
 use crate::fetch::{Fetcher, HostClass, Outgoing, Secret, attempt, header_map};
 use crate::metric;
@@ -37,11 +33,10 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use opendepot_domain::placement::SignedRequest;
 use opendepot_domain::seam::{BoxFuture, SeamError};
-use opendepot_domain::{Kind, Operation};
+use opendepot_domain::{Kind, Operation, Sha256};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tag::Tags;
 use upload::Upload;
 use url::Url;
 
@@ -65,7 +60,7 @@ pub trait SignedHeaders: Send + Sync {
 pub(super) struct SignedStore {
     fetcher: Fetcher,
     headers: Arc<dyn SignedHeaders>,
-    limits: SignedLimits,
+    limits: RemoteLimits,
     pool: Pool,
     tags: Tags,
 }
@@ -92,6 +87,13 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// The object's name among the tags. A query is left out: it may carry a signature, which
+    /// changes.
+    fn key(&self, sha256: Sha256) -> Sha256 {
+        let origin = self.url.origin().ascii_serialization();
+        Tags::key(&self.plan.plugin, &origin, self.url.path(), sha256)
+    }
+
     fn what(&self) -> String {
         format!("object `{}`", crate::egress::redacted(&self.url))
     }
@@ -101,7 +103,7 @@ impl SignedStore {
     pub(super) fn new(
         fetcher: Fetcher,
         headers: Arc<dyn SignedHeaders>,
-        limits: SignedLimits,
+        limits: RemoteLimits,
     ) -> Self {
         Self {
             fetcher,
@@ -188,7 +190,7 @@ impl SignedStore {
         bytes: Range<u64>,
     ) -> Result<RemoteBody, Failed> {
         let is_whole = bytes == (0..expected.size);
-        let key = Tags::key(&request.plan.plugin, &request.url, expected.sha256);
+        let key = request.key(expected.sha256);
         let tag = (!is_whole).then(|| self.tags.get(&key)).flatten();
         let mut headers = HeaderMap::new();
         if let Some(tag) = &tag {
@@ -234,7 +236,8 @@ impl SignedStore {
             return Err(Failed::lasting(error));
         }
         Ok(RemoteBody::new(Remote {
-            body: response.into(),
+            body: Incoming::Http(response.into()),
+            backend: BACKEND,
             what: request.what(),
             size: expected.size,
             bytes,

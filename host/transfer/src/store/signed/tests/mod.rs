@@ -36,12 +36,12 @@ impl SignedHeaders for Headers {
     }
 }
 
-fn limits() -> SignedLimits {
-    SignedLimits {
+fn limits() -> RemoteLimits {
+    RemoteLimits {
         read_timeout: Duration::from_secs(7),
         num_sync_retries: 1,
         idle_timeout: Duration::from_millis(500),
-        ..SignedLimits::default()
+        ..RemoteLimits::default()
     }
 }
 

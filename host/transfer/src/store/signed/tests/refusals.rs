@@ -164,7 +164,7 @@ async fn a_server_that_is_gone_is_said_so_in_time() {
     };
     request.url = format!("http://{}/x", silent.local_addr().unwrap());
     let plan = Transfer::Signed(request);
-    let hurried = SignedLimits {
+    let hurried = RemoteLimits {
         read_timeout: Duration::from_millis(200),
         ..limits()
     };
@@ -179,7 +179,7 @@ async fn a_server_that_is_gone_is_said_so_in_time() {
     drop(stores);
 }
 
-fn stores_with_limits(limits: SignedLimits) -> (Stores, tempfile::TempDir) {
+fn stores_with_limits(limits: RemoteLimits) -> (Stores, tempfile::TempDir) {
     let (stores, folder) = stores();
     let config: EgressConfig = serde_json::from_value(
         serde_json::json!({"allowPrivate": ["127.0.0.0/8"], "allowHttp": ["127.0.0.1"]}),

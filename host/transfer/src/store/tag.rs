@@ -7,7 +7,6 @@ use http::header::{ETAG, HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use opendepot_domain::{PluginId, Sha256};
 use std::time::Duration;
-use url::Url;
 
 const MAX_REMEMBERED: u64 = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_secs(60 * 60);
@@ -40,13 +39,13 @@ impl Default for Tags {
 }
 
 impl Tags {
-    /// An object's name here. A query is left out: it may carry a signature, which changes.
-    pub(super) fn key(plugin: &PluginId, url: &Url, sha256: Sha256) -> Sha256 {
+    /// An object's name here.
+    pub(super) fn key(plugin: &PluginId, store: &str, key: &str, sha256: Sha256) -> Sha256 {
         let mut input = opendepot_domain::canonical::Canonical::new("remote-object");
         input
             .field(plugin.as_str())
-            .field(url.origin().ascii_serialization().as_str())
-            .field(url.path())
+            .field(store)
+            .field(key)
             .field(&sha256.to_string());
         Sha256::of(input.as_bytes())
     }
@@ -69,11 +68,15 @@ impl Tags {
     }
 }
 
+/// A tag, if it is a strong one.
+pub(super) fn parse(text: &str) -> Option<HeaderValue> {
+    let is_strong = (3..=256).contains(&text.len()) && text.starts_with('"') && text.ends_with('"');
+    is_strong
+        .then(|| HeaderValue::from_str(text).ok())
+        .flatten()
+}
+
 /// The tag of an answer, if it is a strong one.
 pub(super) fn strong(headers: &HeaderMap) -> Option<HeaderValue> {
-    let tag = headers.get(ETAG)?;
-    let bytes = tag.as_bytes();
-    let is_strong =
-        (3..=256).contains(&bytes.len()) && bytes.starts_with(b"\"") && bytes.ends_with(b"\"");
-    is_strong.then(|| tag.clone())
+    parse(headers.get(ETAG)?.to_str().ok()?)
 }

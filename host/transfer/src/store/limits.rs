@@ -1,10 +1,10 @@
-//! How long signed requests may take.
+//! How long requests to a store on the network may take.
 
 use std::time::Duration;
 
-/// Limits of signed requests (reliability.md 2, storage).
+/// Limits of stores on the network (reliability.md 2, storage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignedLimits {
+pub struct RemoteLimits {
     /// Opening a body for a client, all tries included. Clients give up after 10 s, and the plan
     /// takes its time too.
     pub read_timeout: Duration,
@@ -18,7 +18,7 @@ pub struct SignedLimits {
     pub idle_timeout: Duration,
 }
 
-impl Default for SignedLimits {
+impl Default for RemoteLimits {
     fn default() -> Self {
         Self {
             read_timeout: Duration::from_secs(7),

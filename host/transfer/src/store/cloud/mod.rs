@@ -1,0 +1,462 @@
+//! Stores of the clouds, and servers that speak as they do: `s3://`, `gs://`, `az://`.
+//!
+//! `object_store` makes and signs the requests; they leave through the process's one HTTP client
+//! under an egress policy ([`wire`]). How a store is reached (endpoint, region, credential) is the
+//! operator's word ([`NativeAccess`]), asked anew every half minute, so that a rotated credential is
+//! in use soon; where and what is the plan's.
+//!
+//! The server is not trusted: a whole body is hashed as it streams and its end held back until the
+//! digest matches; a part is asked for only of an object that was read whole and found right under
+//! the same strong tag. A put never overwrites; for servers that ignore the condition, which one try
+//! finds out, it looks first.
+//!
+//! What bounds it: [`RemoteLimits`]; one frame and 64 KiB a body; three parts of 8 MiB an upload; 64
+//! clients. What may surprise: an upload in parts goes to a staging key beside the object, and is
+//! copied when it is whole; what a crash leaves there is removed by the next upload or deletion of
+//! that object.
+
+mod access;
+mod azure;
+mod client;
+mod condition;
+mod s3;
+mod seen;
+mod session;
+mod unfinished;
+mod upload;
+mod wire;
+
+pub use access::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess};
+
+use super::location::Remote;
+use super::tag::{self, Tags};
+use super::{Expected, Put, RemoteLimits, Source};
+use crate::body::{ArtifactBody, Check, Incoming, Remote as RemoteSource, RemoteBody};
+use crate::egress::EgressPolicy;
+use crate::error::{Damage, Error};
+use crate::fetch::{FetchLimits, Fetcher};
+use crate::metric;
+use backon::{ExponentialBuilder, Retryable as _};
+use client::{Backend, Client};
+use condition::Conditions;
+use http_body_util::BodyExt as _;
+use moka::future::Cache;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
+use opendepot_domain::placement::NativePlan;
+use opendepot_domain::{Kind, Sha256};
+use seen::{Failure, Trouble, watched};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+use wire::Wire;
+
+/// How long what the operator grants is remembered: a rotated credential is in use after this.
+const ACCESS_FOR: Duration = Duration::from_secs(30);
+const MAX_CLIENTS: u64 = 64;
+const CLIENT_IDLE_FOR: Duration = Duration::from_secs(600);
+
+/// Performs native plans on remote stores.
+pub(super) struct CloudStore {
+    policy: EgressPolicy,
+    fetch_limits: FetchLimits,
+    access: Arc<dyn NativeAccess>,
+    limits: RemoteLimits,
+    granted: Cache<Sha256, Arc<Granted>>,
+    clients: Cache<Sha256, Arc<Client>>,
+    conditions: Conditions,
+    tags: Tags,
+}
+
+struct Granted {
+    access: StoreAccess,
+    /// Changes with anything in it.
+    digest: Sha256,
+}
+
+/// One object, and the client that reaches it.
+struct Object {
+    client: Arc<Client>,
+    path: Path,
+}
+
+impl CloudStore {
+    pub(super) fn new(
+        policy: EgressPolicy,
+        fetch_limits: FetchLimits,
+        access: Arc<dyn NativeAccess>,
+        limits: RemoteLimits,
+    ) -> Self {
+        let granted = Cache::builder()
+            .max_capacity(1_000)
+            .time_to_live(ACCESS_FOR)
+            .build();
+        let clients = Cache::builder()
+            .max_capacity(MAX_CLIENTS)
+            .time_to_idle(CLIENT_IDLE_FOR)
+            .build();
+        Self {
+            policy,
+            fetch_limits,
+            access,
+            limits,
+            granted,
+            clients,
+            conditions: Conditions::default(),
+            tags: Tags::default(),
+        }
+    }
+
+    /// Creates the container of a plan, where the kind of store has such and it is missing.
+    pub(super) async fn prepare(&self, plan: &NativePlan) -> Result<(), Error> {
+        let work = |object: Object| async move {
+            match &object.client.writer {
+                Backend::Azure(azure) => Ok(azure.create_container().await?),
+                Backend::S3(_) | Backend::Gcs(_) => Err(Trouble::Other(Error::invalid(
+                    "perform a plan",
+                    "this kind of store has no containers to be created",
+                ))),
+            }
+        };
+        self.sync(plan, &attempt("create the container of", plan), work)
+            .await
+    }
+
+    pub(super) async fn put(
+        &self,
+        plan: &NativePlan,
+        source: Source<'_>,
+        expected: Expected,
+    ) -> Result<Put, Error> {
+        let work = |object: Object| async move {
+            let (client, path) = (&object.client, &object.path);
+            let hold = self.conditions.hold(client, path).await?;
+            upload::put(client, path, plan, source, expected, hold).await
+        };
+        self.sync(plan, &attempt("write", plan), work).await
+    }
+
+    pub(super) async fn open_body(
+        &self,
+        plan: &NativePlan,
+        expected: Expected,
+        bytes: Range<u64>,
+    ) -> Result<ArtifactBody, Error> {
+        let attempt = attempt("read", plan);
+        let bytes = &bytes;
+        let work = |object: Object| async move {
+            let backend = &object.client.reader;
+            self.open(&object.path, backend, plan, expected, bytes.clone())
+                .await
+        };
+        let opened = self.fresh(plan, &attempt, work);
+        let body = tokio::time::timeout(self.limits.read_timeout, opened)
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable(&attempt, "no answer came in time")))?;
+        Ok(ArtifactBody::remote(body))
+    }
+
+    async fn open(
+        &self,
+        path: &Path,
+        backend: &Backend,
+        plan: &NativePlan,
+        expected: Expected,
+        bytes: Range<u64>,
+    ) -> Result<RemoteBody, Trouble> {
+        let (store, name) = (&plan.placement.store, &plan.placement.key);
+        let key = Tags::key(&plan.plugin, store, name, expected.sha256);
+        let body = |result: GetResult, check, bytes| {
+            let GetResultPayload::Stream(stream) = result.payload;
+            RemoteBody::new(RemoteSource {
+                body: Incoming::Objects(stream),
+                backend: backend.label(),
+                what: what(plan),
+                size: expected.size,
+                bytes,
+                check,
+                idle_timeout: self.limits.idle_timeout,
+            })
+        };
+        let is_whole = bytes == (0..expected.size);
+        if !is_whole && let Some(tag) = self.tags.get(&key) {
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(bytes.clone())),
+                if_match: tag.to_str().ok().map(str::to_owned),
+                ..GetOptions::default()
+            };
+            match watched(backend.objects().get_opts(path, options)).await {
+                Ok(part) if part.range == bytes && part.meta.size == expected.size => {
+                    return Ok(body(part, Check::Part, bytes));
+                }
+                Ok(_) => {}
+                Err(failure) if failure.is_condition() => {}
+                Err(failure) => return Err(unread(failure, plan)),
+            }
+            // The bytes are others, or the server does not keep to the tag: all of it, then.
+            self.tags.forget(&key);
+        }
+        let whole = backend.objects().get_opts(path, GetOptions::default());
+        let whole = watched(whole).await;
+        let whole = whole.map_err(|failure| unread(failure, plan))?;
+        if whole.meta.size != expected.size {
+            return Err(metric::corrupt(backend.label(), what(plan), Damage::Size).into());
+        }
+        let tag = whole.meta.e_tag.as_deref().and_then(tag::parse);
+        let remember = tag.map(|tag| self.tags.keeper(key, tag));
+        Ok(body(whole, Check::whole(expected.sha256, remember), bytes))
+    }
+
+    /// The size that the store says; `None` when there is no object.
+    pub(super) async fn head(&self, plan: &NativePlan) -> Result<Option<u64>, Error> {
+        let work = |object: Object| async move {
+            Ok(upload::size(&object.client.writer, &object.path).await?)
+        };
+        self.sync(plan, &attempt("look at", plan), work).await
+    }
+
+    /// Removes an object, and what an upload of it left behind; one that is gone is removed.
+    pub(super) async fn delete(&self, plan: &NativePlan) -> Result<(), Error> {
+        let work = |object: Object| async move {
+            upload::collect(&object.client, &object.path, Duration::ZERO).await;
+            Ok(upload::remove(&object.client.writer, &object.path).await?)
+        };
+        self.sync(plan, &attempt("remove", plan), work).await
+    }
+
+    /// Reads an object from its first to its last byte and compares the digest.
+    pub(super) async fn verify(
+        &self,
+        plan: &NativePlan,
+        expected: Expected,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), Error> {
+        let work = |object: Object| async move {
+            let (path, backend) = (&object.path, &object.client.writer);
+            let opened = self.open(path, backend, plan, expected, 0..expected.size);
+            let (mut body, mut done) = (opened.await?, 0);
+            while let Some(frame) = body.frame().await {
+                done += frame?.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                progress(done);
+            }
+            Ok(())
+        };
+        let attempt = &attempt("read", plan);
+        let read = || self.sync(plan, attempt, work);
+        let again = ExponentialBuilder::default()
+            .with_max_times(self.limits.num_sync_retries)
+            .with_jitter();
+        read.retry(again)
+            .when(|error: &Error| error.kind() == Kind::Unavailable)
+            .await
+    }
+
+    /// A link for a client: one key, reading alone, no longer than `ttl` and than the credential's
+    /// own life.
+    pub(super) async fn presign(&self, plan: &NativePlan, ttl: Duration) -> Result<Url, Error> {
+        let attempt = &attempt("sign a link to", plan);
+        let work = |object: Object| async move {
+            let store = &plan.placement.store;
+            let backend = &object.client.reader;
+            Ok(backend.sign(&object.path, ttl, attempt, store).await?)
+        };
+        tokio::time::timeout(self.limits.read_timeout, self.fresh(plan, attempt, work))
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable(attempt, "no answer came in time")))
+    }
+
+    /// Runs an operation within the time that background work may take.
+    async fn sync<T, F>(
+        &self,
+        plan: &NativePlan,
+        attempt: &str,
+        work: impl Fn(Object) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        tokio::time::timeout(self.limits.sync_timeout, self.fresh(plan, attempt, work))
+            .await
+            .unwrap_or_else(|_| Err(Error::unavailable(attempt, "it takes too long")))
+    }
+
+    /// Runs an operation; once more when its credential was refused and there is another one now.
+    async fn fresh<T, F>(
+        &self,
+        plan: &NativePlan,
+        attempt: &str,
+        work: impl Fn(Object) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Trouble>>,
+    {
+        let object = self.object(plan).await?;
+        let client = Arc::clone(&object.client);
+        let told = |trouble| match trouble {
+            Trouble::Store(failure) => failure.into_error(attempt, &plan.placement.store),
+            Trouble::Other(error) => error,
+        };
+        match work(object).await {
+            Err(Trouble::Store(failure)) if failure.is_stale() => {
+                if self.renew(plan, &client).await? {
+                    work(self.object(plan).await?).await.map_err(told)
+                } else {
+                    Err(told(Trouble::Store(failure)))
+                }
+            }
+            done => done.map_err(told),
+        }
+    }
+
+    /// Looks for another credential; whether there is one.
+    async fn renew(&self, plan: &NativePlan, client: &Client) -> Result<bool, Error> {
+        let before = self.granted(plan).await?.digest;
+        self.granted.invalidate(&access_key(plan)).await;
+        let is_session = match &client.writer {
+            Backend::S3(s3) => match &s3.session {
+                Some(session) => {
+                    session.forget().await;
+                    true
+                }
+                None => false,
+            },
+            Backend::Azure(_) | Backend::Gcs(_) => false,
+        };
+        Ok(is_session || self.granted(plan).await?.digest != before)
+    }
+
+    async fn object(&self, plan: &NativePlan) -> Result<Object, Error> {
+        let placement = &plan.placement;
+        let store = &placement.store;
+        let remote = Remote::parse(store)?;
+        let path = Path::parse(&placement.key)
+            .ok()
+            .filter(|path| !placement.key.is_empty() && path.as_ref() == placement.key)
+            .ok_or_else(|| {
+                let shown: String = placement.key.escape_debug().take(200).collect();
+                Error::invalid(format!("use key `{shown}`"), "it is not plain segments")
+            })?;
+        let granted = self.granted(plan).await?;
+        let mut input = opendepot_domain::canonical::Canonical::new("store-client");
+        input
+            .field(store)
+            .field(&granted.digest.to_string())
+            .field(&format!("{:?}", placement.options));
+        let digest = Sha256::of(input.as_bytes());
+        let opened = self.clients.try_get_with(digest, async {
+            let wire = self.wire(&granted.access)?;
+            let (access, options) = (&granted.access, &placement.options);
+            Client::open(&remote, store, access, options, wire, &self.limits)
+                .await
+                .map(Arc::new)
+        });
+        let client = opened.await.map_err(|error: Arc<Error>| shared(&error))?;
+        Ok(Object { client, path })
+    }
+
+    /// What the operator grants, asked anew after a while.
+    async fn granted(&self, plan: &NativePlan) -> Result<Arc<Granted>, Error> {
+        let placement = &plan.placement;
+        let asked = self.granted.try_get_with(access_key(plan), async {
+            let access = self.access.access(plan).await.map_err(|error| {
+                let attempt = format!("reach store `{}`", placement.store);
+                match error.kind {
+                    Kind::Denied | Kind::Invalid => Error::invalid(attempt, error.message),
+                    _ => Error::unavailable(attempt, error.message),
+                }
+            })?;
+            let digest = digest(&access);
+            Ok(Arc::new(Granted { access, digest }))
+        });
+        asked.await.map_err(|error: Arc<Error>| shared(&error))
+    }
+
+    fn wire(&self, access: &StoreAccess) -> Result<Wire, Error> {
+        let mut policy = self.policy.clone();
+        for url in [
+            access.endpoint.as_deref(),
+            access.options.get("sts-endpoint").map(String::as_str),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            policy = policy.endpoint(&seen::endpoint(url)?)?;
+        }
+        let is_metadata = access.credential.as_ref().is_some_and(|credential| {
+            use CloudCredentialKind::{AwsMetadata, GcpMetadata};
+            matches!(credential.kind, AwsMetadata | GcpMetadata)
+        });
+        let metadata = is_metadata
+            .then(|| Fetcher::new(EgressPolicy::metadata_services()?, self.fetch_limits))
+            .transpose()?;
+        Ok(Wire {
+            fetcher: Fetcher::new(policy, self.fetch_limits)?,
+            metadata,
+            idle_timeout: self.limits.idle_timeout,
+        })
+    }
+}
+
+/// What grants go by.
+fn access_key(plan: &NativePlan) -> Sha256 {
+    let placement = &plan.placement;
+    let mut input = opendepot_domain::canonical::Canonical::new("store-access");
+    input
+        .field(plan.plugin.as_str())
+        .field(&placement.store)
+        .field(placement.credentials.as_deref().unwrap_or_default());
+    Sha256::of(input.as_bytes())
+}
+
+/// Tells one state of the operator's word from another, the credential's content included.
+fn digest(access: &StoreAccess) -> Sha256 {
+    let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
+    input
+        .field(access.endpoint.as_deref().unwrap_or_default())
+        .field(access.region.as_deref().unwrap_or_default())
+        .field(&format!("{:?}", access.options));
+    if let Some(credential) = &access.credential {
+        let secret = credential
+            .secret
+            .as_ref()
+            .map_or("", |secret| secret.reveal());
+        input
+            .field(credential.kind.label())
+            .field(&Sha256::of(secret.as_bytes()).to_string());
+    }
+    Sha256::of(input.as_bytes())
+}
+
+/// The error that several waited for.
+fn shared(error: &Error) -> Error {
+    match error {
+        Error::Invalid { attempt, reason } => Error::invalid(attempt, reason),
+        Error::Denied { attempt } => Error::Denied {
+            attempt: attempt.clone(),
+        },
+        Error::Refused { url, reason } => Error::Refused {
+            url: url.clone(),
+            reason: reason.clone(),
+        },
+        other => Error::unavailable("reach the store", other.to_string()),
+    }
+}
+
+fn unread(failure: Failure, plan: &NativePlan) -> Trouble {
+    if failure.is_missing() {
+        return Trouble::Other(Error::NotFound { what: what(plan) });
+    }
+    Trouble::Store(failure)
+}
+
+fn what(plan: &NativePlan) -> String {
+    format!(
+        "object `{}` in `{}`",
+        plan.placement.key, plan.placement.store
+    )
+}
+
+fn attempt(verb: &str, plan: &NativePlan) -> String {
+    format!("{verb} {}", what(plan))
+}
