@@ -66,7 +66,7 @@ async fn a_slow_answer_is_found() {
         "{report}"
     );
     // A tenth of these deadlines is too short for the work.
-    let short = std::time::Duration::from_millis(100);
+    let short = std::time::Duration::from_millis(250);
     options.limits.auth_timeout = short;
     options.limits.scan_timeout = short;
     options.limits.storage_timeout = short;
