@@ -20,7 +20,9 @@
 pub mod client;
 pub mod docker_registry;
 pub mod fixture;
+pub mod object_server;
 pub mod raw;
+pub mod s3;
 pub mod server;
 pub mod upstream;
 pub mod wait;

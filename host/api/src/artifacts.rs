@@ -15,7 +15,8 @@ use http::StatusCode;
 use opendepot_actors::registry::{Catalog, Package};
 use opendepot_domain::access::Labels;
 use opendepot_domain::{
-    ArtifactId, ArtifactKind, ArtifactRecord, Capability, Platform, Purpose, Sha256, Target,
+    ArtifactId, ArtifactKind, ArtifactRecord, Capability, Operation, Platform, Purpose, Sha256,
+    Target,
 };
 use std::path::{Component, Path, PathBuf};
 
@@ -63,9 +64,11 @@ pub(crate) async fn module(call: &Call<'_>) -> Result<Response, ApiError> {
             object_name: &version.object_name,
         },
         record: &version.record,
+        presign: version.presign,
         attachment: None,
     };
-    let plan = || state.registry().plan_module(version, unix_now());
+    let registry = state.registry();
+    let plan = |operation: Operation| registry.plan_module(version, operation, unix_now());
     download.answer(call.method, call.headers, plan).await
 }
 
@@ -105,9 +108,11 @@ pub(crate) async fn package(call: &Call<'_>, mut address: Address) -> Result<Res
             object_name: &package.object_name,
         },
         record: &package.record,
+        presign: package.presign,
         attachment: Some(&package.file_name),
     };
-    let plan = || state.registry().plan_package(package, unix_now());
+    let registry = state.registry();
+    let plan = |operation: Operation| registry.plan_package(package, operation, unix_now());
     download.answer(call.method, call.headers, plan).await
 }
 

@@ -1,9 +1,10 @@
-//! One download: the answer's headers, its range and conditions, and a body that keeps its permit
-//! to its end.
+//! One download: a link to the store, or the answer's headers, its range and conditions, and a body
+//! that keeps its permit to its end.
 
+use crate::documents;
 use crate::error::ApiError;
 use crate::instrument::current_request_id;
-use crate::metric;
+use crate::metric::{self, Mode};
 use crate::range::{Asked, asked};
 use crate::server::IsDownload;
 use crate::state::{ApiState, Damage};
@@ -12,11 +13,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
-use opendepot_domain::{ArtifactId, ArtifactKind, ArtifactRecord, Kind, Transfer};
+use opendepot_domain::{
+    ArtifactId, ArtifactKind, ArtifactRecord, Kind, Operation, Presign, Transfer,
+};
 use opendepot_transfer::{ArtifactBody, ByteRange, Expected};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes are named by their digest, so a client may keep them; a shared cache may not.
@@ -44,6 +48,8 @@ pub(crate) struct Download<'a> {
     pub(crate) state: &'a ApiState,
     pub(crate) subject: Subject<'a>,
     pub(crate) record: &'a ArtifactRecord,
+    /// Whether the client gets a link to the store.
+    pub(crate) presign: Option<Presign>,
     /// The name to save it under.
     pub(crate) attachment: Option<&'a str>,
 }
@@ -57,7 +63,7 @@ impl Download<'_> {
     ) -> Result<Response, ApiError>
     where
         F: Future<Output = Result<Arc<Transfer>, Arc<opendepot_actors::Error>>>,
-        P: FnOnce() -> F,
+        P: Fn(Operation) -> F,
     {
         let record = self.record;
         let etag = format!("\"{}\"", record.sha256);
@@ -72,6 +78,12 @@ impl Download<'_> {
             insert(response.headers_mut(), header::ETAG, &etag);
             cacheable(response.headers_mut());
             return Ok(response);
+        }
+        // A link is for reading alone: what is asked about the bytes is answered here.
+        if let Some(presign) = self.presign.filter(|_| method == Method::GET)
+            && let Some(redirect) = self.redirect(&plan, presign).await?
+        {
+            return Ok(redirect);
         }
         // Range is defined for GET alone (RFC 9110 section 14.2).
         let range = if method == Method::GET {
@@ -139,14 +151,61 @@ impl Download<'_> {
         Ok(response)
     }
 
+    /// A redirect to the store; nothing when no link can be made and the bytes are to be proxied.
+    /// The store answers ranges of what it has.
+    async fn redirect<F, P>(&self, plan: &P, presign: Presign) -> Result<Option<Response>, ApiError>
+    where
+        F: Future<Output = Result<Arc<Transfer>, Arc<opendepot_actors::Error>>>,
+        P: Fn(Operation) -> F,
+    {
+        let _permit = self.state.metadata_permit()?;
+        let ttl_seconds = presign.ttl_seconds;
+        let link = async {
+            let plan = plan(Operation::Presign(ttl_seconds)).await;
+            let plan = plan.map_err(|error| (error.kind(), error.to_string()))?;
+            let ttl = Duration::from_secs(ttl_seconds.into());
+            let link = self.state.options().stores.presign(&plan, ttl).await;
+            link.map_err(|error| (error.kind(), error.to_string()))
+        };
+        let refused = match link.await {
+            Ok(link) => {
+                let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+                let out = response.headers_mut();
+                insert(out, header::LOCATION, link.as_str());
+                out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                documents::no_referrer(out);
+                let metrics = self.state.metrics();
+                let linked = metrics.bytes(self.subject.kind, &self.record.store, Mode::Presign);
+                linked.increment(self.record.size);
+                return Ok(Some(response));
+            }
+            Err(refused) => refused,
+        };
+        let (kind, message) = refused;
+        tracing::warn!(
+            request_id = %current_request_id(),
+            artifact.sha256 = %self.record.sha256,
+            error.kind = kind.label(),
+            "cannot make a link to {}: {message}", self.subject.id
+        );
+        if presign.falls_back {
+            return Ok(None);
+        }
+        Err(ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "failed to generate a pre-signed link to the storage, and bytes are not to be proxied \
+             (`storageConfig.presign.fallbackToProxy` is false)",
+        ))
+    }
+
     /// The bytes, once there is a permit for them.
     async fn body<F, P>(&self, plan: P, part: Option<ByteRange>) -> Result<Body, ApiError>
     where
         F: Future<Output = Result<Arc<Transfer>, Arc<opendepot_actors::Error>>>,
-        P: FnOnce() -> F,
+        P: Fn(Operation) -> F,
     {
         let permit = self.state.download_permit().await?;
-        let plan = plan()
+        let plan = plan(Operation::Get)
             .await
             .map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
         let expected = Expected {
@@ -162,7 +221,10 @@ impl Download<'_> {
         let body = opened.map_err(|error| self.refuse(error.kind(), &error.to_string()))?;
         Ok(Body::new(PermittedBody {
             body,
-            sent: self.state.metrics().bytes(self.subject.kind),
+            sent: self
+                .state
+                .metrics()
+                .bytes(self.subject.kind, &self.record.store, Mode::Proxy),
             watch: Watch {
                 state: self.state.clone(),
                 request_id: current_request_id(),

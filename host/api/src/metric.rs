@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Codes that are answered here; one that is not listed is counted as `other`.
-const CODES: [(u16, &str); 20] = [
+const CODES: [(u16, &str); 21] = [
     (200, "200"),
     (204, "204"),
     (206, "206"),
     (304, "304"),
+    (307, "307"),
     (400, "400"),
     (401, "401"),
     (403, "403"),
@@ -56,9 +57,21 @@ pub(crate) struct Edge {
     overload: Counter,
     malformed: Counter,
     limit: Counter,
-    module_bytes: Counter,
-    provider_bytes: Counter,
+    /// By kind, backend and mode; a series begins with its first download.
+    bytes: [[[OnceLock<Counter>; 2]; BACKENDS.len()]; 2],
 }
+
+/// How a client got the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Through this process.
+    Proxy,
+    /// By a link to the store.
+    Presign,
+}
+
+/// The backends, as `transfer` labels them.
+const BACKENDS: [&str; 6] = ["filesystem", "s3", "azure", "gcs", "http", "other"];
 
 impl Edge {
     pub(crate) fn new() -> Self {
@@ -73,8 +86,7 @@ impl Edge {
             overload: rejected("overload"),
             malformed: rejected("malformed"),
             limit: rejected("limit"),
-            module_bytes: bytes(ArtifactKind::Module),
-            provider_bytes: bytes(ArtifactKind::Provider),
+            bytes: Default::default(),
         }
     }
 
@@ -110,12 +122,24 @@ impl Edge {
         self.overload.increment(1);
     }
 
-    /// What counts the bytes of one download.
-    pub(crate) fn bytes(&self, kind: ArtifactKind) -> Counter {
-        match kind {
-            ArtifactKind::Module => self.module_bytes.clone(),
-            ArtifactKind::Provider => self.provider_bytes.clone(),
-        }
+    /// What counts the bytes of one download from `store`.
+    pub(crate) fn bytes(&self, kind: ArtifactKind, store: &str, mode: Mode) -> Counter {
+        let label = opendepot_transfer::backend_label(store);
+        let backend = BACKENDS.iter().position(|known| *known == label);
+        let slot = self
+            .bytes
+            .get(usize::from(kind == ArtifactKind::Provider))
+            .and_then(|of_kind| of_kind.get(backend.unwrap_or(BACKENDS.len() - 1)))
+            .and_then(|of_backend| of_backend.get(usize::from(mode == Mode::Presign)));
+        let counter = || {
+            counter!(
+                "opendepot_download_bytes_total",
+                "kind" => kind.as_str(),
+                "backend" => label,
+                "mode" => if mode == Mode::Proxy { "proxy" } else { "presign" }
+            )
+        };
+        slot.map_or_else(counter, |slot| slot.get_or_init(counter).clone())
     }
 }
 
@@ -125,13 +149,6 @@ fn duration(route: RouteLabel, method: usize, code: usize) -> Histogram {
         "route" => route.as_str(),
         "method" => METHODS.get(method).copied().unwrap_or("OTHER"),
         "code" => CODES.get(code).map_or("other", |(_, label)| *label)
-    )
-}
-
-fn bytes(kind: ArtifactKind) -> Counter {
-    counter!(
-        "opendepot_download_bytes_total",
-        "kind" => kind.as_str(), "backend" => "filesystem", "mode" => "proxy"
     )
 }
 

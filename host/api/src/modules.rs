@@ -55,7 +55,9 @@ pub(crate) async fn download(call: &Call<'_>, address: Address) -> Result<Respon
     let path = format!("{DOWNLOAD_BASE}{}", version.backend_path);
     let location = format!("{}{path}?{}", base(state), query(state, &version));
     let options = &state.options().modules;
+    // That form has no checksum, so it is for bytes that are hashed here alone.
     let is_direct = options.direct_download
+        && version.presign.is_none()
         && version.record.size <= options.direct_download_max_bytes
         && understands_direct_form(call.headers);
     let mut response = if is_direct {

@@ -5,6 +5,7 @@ use crate::events::Events;
 use crate::feed::Feed;
 use crate::release::Completed;
 use crate::throttle::Throttle;
+use crate::version::Leaving;
 use kube::Client;
 use opendepot_actors::{ReconcilerHandle, ScannerHandle};
 use opendepot_crds::StorageConfig;
@@ -13,7 +14,7 @@ use opendepot_identity::ArtifactKeys;
 use opendepot_signing::Signer;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// How to build a [`Context`].
@@ -44,6 +45,8 @@ pub struct ContextOptions {
     pub require_signature: bool,
     /// The one namespace that is watched; nothing for all.
     pub watch_namespace: Option<String>,
+    /// How long bytes stay at a place that they were moved away from.
+    pub grace: Duration,
 }
 
 /// Shared by all controllers.
@@ -54,6 +57,7 @@ pub struct Context {
     pub(crate) throttle: Throttle,
     pub(crate) completed: Completed,
     pub(crate) events: Events,
+    pub(crate) leaving: Leaving,
 }
 
 impl Context {
@@ -68,6 +72,7 @@ impl Context {
             backoff: Backoff::default(),
             throttle: Throttle::default(),
             completed: Completed::default(),
+            leaving: Leaving::default(),
         }
     }
 

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::{Resource as _, ResourceExt as _};
 use opendepot_actors::registry::{ModuleResource, ProviderResource, VersionResource};
 use opendepot_crds::{Module, Provider, StorageConfig, VerdictResult, Version};
-use opendepot_domain::{ArtifactKind, ArtifactRecord, H1, Namespace, Release, ResourceName};
+use opendepot_domain::{
+    ArtifactKind, ArtifactRecord, H1, Namespace, Presign, Release, ResourceName,
+};
 use opendepot_identity::{ArtifactKeys, SealState};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -38,7 +40,12 @@ pub(crate) fn provider(provider: &Provider) -> Option<ProviderResource> {
 }
 
 /// Nothing unless the status is ours, the bytes are recorded and the verdict permits them.
-pub(crate) fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionResource> {
+/// `default` is the operator's storage, for resources that name none.
+pub(crate) fn version(
+    keys: &ArtifactKeys,
+    default: Option<&StorageConfig>,
+    version: &Version,
+) -> Option<VersionResource> {
     if seal::check(keys, version) == SealState::Invalid {
         return None;
     }
@@ -68,6 +75,7 @@ pub(crate) fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionR
             .map(|(.., uid)| uid),
         is_deleting,
         backend_path: backend_path(version, &record, config_name.as_str()),
+        presign: presign(version, default, &record),
         previous: status
             .previous
             .as_ref()
@@ -81,19 +89,35 @@ pub(crate) fn version(keys: &ArtifactKeys, version: &Version) -> Option<VersionR
     })
 }
 
-/// The original's four shapes of a download path, and `plugin/…` for everything else
-/// (contract.md 4). Compared with records only, never used to reach a backend.
-fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -> String {
+fn storage(version: &Version) -> Option<&StorageConfig> {
     let spec = &version.spec;
-    let storage: Option<&StorageConfig> = match (&spec.module_config_ref, &spec.provider_config_ref)
-    {
+    match (&spec.module_config_ref, &spec.provider_config_ref) {
         (Some(config), _) => config.storage_config.as_ref(),
         (None, Some(config)) => config.storage_config.as_ref(),
         (None, None) => None,
-    };
+    }
+}
+
+/// Links are made of what is recorded, so a file system makes none whatever the resource says.
+fn presign(
+    version: &Version,
+    default: Option<&StorageConfig>,
+    record: &ArtifactRecord,
+) -> Option<Presign> {
+    if record.store.starts_with("file:") {
+        return None;
+    }
+    let storage = storage(version).unwrap_or(&StorageConfig::EMPTY);
+    // A life that is none was refused before anything was recorded.
+    storage.presign_or(default).ok().flatten()
+}
+
+/// The original's four shapes of a download path, and `plugin/…` for everything else
+/// (contract.md 4). Compared with records only, never used to reach a backend.
+fn backend_path(version: &Version, record: &ArtifactRecord, config_name: &str) -> String {
     let file = &record.file_name;
     let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let storage = storage.cloned().unwrap_or_default();
+    let storage = storage(version).cloned().unwrap_or_default();
     if let Some(s3) = &storage.s3 {
         return format!("s3/{}/{}/{config_name}/{file}", s3.bucket, s3.region);
     }

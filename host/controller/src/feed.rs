@@ -20,7 +20,7 @@ use opendepot_actors::RegistryHandle;
 use opendepot_actors::registry::{
     CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource,
 };
-use opendepot_crds::{Module, Provider, Version};
+use opendepot_crds::{Module, Provider, StorageConfig, Version};
 use opendepot_domain::access::Labels;
 use opendepot_domain::seam::LabelSource;
 use opendepot_domain::{ArtifactKind, Target};
@@ -40,6 +40,7 @@ pub struct Feed(Arc<Inner>);
 
 struct Inner {
     keys: Arc<ArtifactKeys>,
+    default_storage: Option<StorageConfig>,
     modules: Shelf<ModuleResource>,
     providers: Shelf<ProviderResource>,
     versions: Shelf<VersionResource>,
@@ -88,12 +89,13 @@ pub(crate) struct Owner {
 }
 
 impl Feed {
-    /// An empty feed; [`Feed::run`] fills it.
+    /// An empty feed; [`Feed::run`] fills it. `default_storage` is of resources that name none.
     #[must_use]
-    pub fn new(keys: Arc<ArtifactKeys>) -> Self {
+    pub fn new(keys: Arc<ArtifactKeys>, default_storage: Option<StorageConfig>) -> Self {
         let (sender, receiver) = mpsc::channel(1024);
         Self(Arc::new(Inner {
             keys,
+            default_storage,
             modules: Shelf::default(),
             providers: Shelf::default(),
             versions: Shelf::default(),
@@ -218,7 +220,8 @@ impl Feed {
     /// knows, so that what it reads then is not older than what it was told of.
     async fn watch_versions(&self, api: Api<Version>, registry: &RegistryHandle) {
         let inner = &self.0;
-        let convert = |object: &Version| facts::version(&inner.keys, object);
+        let default = inner.default_storage.as_ref();
+        let convert = |object: &Version| facts::version(&inner.keys, default, object);
         let config = watcher::Config::default().page_size(crate::PAGE_SIZE);
         let mut events = watch(api, config).default_backoff().boxed();
         let mut fresh: HashMap<String, Arc<VersionResource>> = HashMap::new();

@@ -4,8 +4,8 @@ use crate::duration::parse_go_duration;
 use crate::error::Error;
 use crate::pattern;
 use kube::KubeSchema;
-use opendepot_domain::PluginId;
 use opendepot_domain::error::InvalidValue;
+use opendepot_domain::{PluginId, Presign};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -189,6 +189,16 @@ pub struct Backend {
 }
 
 impl StorageConfig {
+    /// Of a resource that says nothing about storage.
+    pub const EMPTY: Self = Self {
+        s3: None,
+        azure_storage: None,
+        gcs: None,
+        file_system: None,
+        plugin: None,
+        presign: None,
+    };
+
     /// The backend asked for; `None` means the operator's default.
     ///
     /// # Errors
@@ -235,6 +245,23 @@ impl StorageConfig {
     #[must_use]
     pub fn presigned(&self) -> Option<&PresignConfig> {
         self.presign.as_ref().filter(|presign| presign.enabled)
+    }
+
+    /// Whether clients get links: this block's word, or that of the operator's `default` where
+    /// this one says nothing and names no backend of its own.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when `ttl` is not a duration from 1 s to 1 h.
+    pub fn presign_or(&self, default: Option<&Self>) -> Result<Option<Presign>, Error> {
+        let is_default = self.presign.is_none() && matches!(self.backend(), Ok(None));
+        let decisive = default.filter(|_| is_default).unwrap_or(self);
+        let Some(presign) = decisive.presigned() else {
+            return Ok(None);
+        };
+        Ok(Some(Presign {
+            ttl_seconds: presign.ttl_seconds()?,
+            falls_back: presign.fallback_to_proxy,
+        }))
     }
 }
 

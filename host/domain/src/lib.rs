@@ -31,7 +31,7 @@ pub use constraint::Constraints;
 pub use digest::{H1, Sha256};
 pub use error::Kind;
 pub use name::{ConfigName, FileName, Namespace, PluginId, ResourceName};
-pub use placement::{NativePlan, Operation, Placement, Transfer};
+pub use placement::{NativePlan, Operation, Placement, Presign, Transfer};
 pub use platform::Platform;
 pub use release::{Release, ReleaseFile};
 pub use version::Version;

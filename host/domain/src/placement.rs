@@ -60,6 +60,15 @@ impl Operation {
     }
 }
 
+/// Downloads are answered with links to the store (contract.md 4, `storageConfig.presign`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presign {
+    /// How long a link lives, in seconds: 1 to 3,600.
+    pub ttl_seconds: u32,
+    /// Whether the bytes are proxied when no link can be made.
+    pub falls_back: bool,
+}
+
 /// A header value of a signed request; secrets are named and filled in by the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderValue {

@@ -33,6 +33,8 @@ use tokio::task::JoinHandle;
 
 /// Watch events kept for a watcher to catch up.
 const WATCH_HISTORY: usize = 10_000;
+/// How long bytes stay where they were moved away from: those who were just told of it still read there.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs the registry to its end.
 pub(crate) fn serve(config: Config, reload: Option<Reload>) -> anyhow::Result<ExitCode> {
@@ -292,7 +294,7 @@ impl Parts {
         let policy: Arc<dyn AccessPolicy> = Arc::new(plugins.clone());
 
         let arbiters = Arbiters::start(runtime);
-        let feed = Feed::new(Arc::clone(&keys));
+        let feed = Feed::new(Arc::clone(&keys), config.default_storage.clone());
         let documents = key_documents(&signing.public, signing.source_url.as_ref());
         let registry = RegistryHandle::start(
             arbiters.registry(),
@@ -382,6 +384,7 @@ impl Parts {
                 provider_registry: config.file.sources.provider_registry.url.clone(),
                 require_signature: config.file.sources.provider_registry.require_signature,
                 watch_namespace: config.watch_namespace.clone(),
+                grace: opendepot_transfer::fault::pause(GRACE),
             },
             feed.clone(),
         ));

@@ -32,6 +32,20 @@ pub fn panic_point(name: &'static str) {
     injected::panic_point(name);
 }
 
+/// A pause that is too long to be waited for at every point of a crash matrix.
+#[cfg(not(feature = "fault-injection"))]
+#[must_use]
+pub const fn pause(pause: std::time::Duration) -> std::time::Duration {
+    pause
+}
+
+/// A pause that is too long to be waited for at every point of a crash matrix.
+#[cfg(feature = "fault-injection")]
+#[must_use]
+pub fn pause(pause: std::time::Duration) -> std::time::Duration {
+    pause.min(std::time::Duration::from_millis(300))
+}
+
 #[cfg(feature = "fault-injection")]
 mod injected {
     use std::fs::OpenOptions;

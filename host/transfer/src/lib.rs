@@ -46,5 +46,6 @@ pub use fetch::{
 pub use store::{
     ByteRange, CloudCredential, CloudCredentialKind, Expected, HashedState, NativeAccess, Put,
     RemoteLimits, SignedHeaders, Source, StoreAccess, StoreLimits, Stores, StoresConfig,
+    backend_label,
 };
 pub use sweep::sweep_directory;

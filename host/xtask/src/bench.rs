@@ -20,6 +20,7 @@ mod sampler;
 mod seed;
 mod serve;
 mod start;
+mod storage;
 mod subject;
 mod torn;
 
@@ -61,6 +62,8 @@ enum Area {
     /// Decisions of plugins, many plugins at once, and plugins that misbehave, change or compile for
     /// long beside requests.
     Plugins,
+    /// A bucket behind the registry: proxied, linked to, and down.
+    Storage,
 }
 
 /// What every area is told.
@@ -109,6 +112,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Area::Start => runtime.block_on(start::measure(&run)),
             Area::Ingest => runtime.block_on(ingest::measure(&run)),
             Area::Plugins => runtime.block_on(plugins::measure(&run)),
+            Area::Storage => runtime.block_on(storage::measure(&run)),
         };
         let outcome = Outcome {
             command: format!(

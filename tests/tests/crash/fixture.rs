@@ -79,6 +79,13 @@ pub(crate) fn take_away(setup: &Setup) {
     write_note(&manifests, &less);
 }
 
+/// The module is to be kept elsewhere.
+pub(crate) fn move_tool(setup: &Setup) {
+    let moved =
+        tool().config("storageConfig: { fileSystem: { directoryPath: /data/modules/moved } }");
+    fs::write(setup.manifests().join("tool.yaml"), moved.yaml()).unwrap();
+}
+
 pub(crate) fn names_new() -> Names {
     Names {
         modules: vec!["tool"],

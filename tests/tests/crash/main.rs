@@ -13,6 +13,7 @@
     reason = "tests: the way they report is to panic with what they saw"
 )]
 
+mod cloud;
 mod damage;
 mod fixture;
 mod matrix;

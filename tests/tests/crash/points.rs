@@ -11,8 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Every point of the host; each has to be the last thing that some run did.
-const POINTS: [&str; 39] = [
+/// Every point of the host but those of `cloud`; each has to be the last thing that some run did.
+const POINTS: [&str; 43] = [
     "api.add-finalizer",
     "api.add-finalizer.done",
     "api.create-event",
@@ -33,6 +33,10 @@ const POINTS: [&str; 39] = [
     "api.remove-finalizer.done",
     "cleanup.erase",
     "cleanup.erase.done",
+    "migrate.copy",
+    "migrate.copy.done",
+    "migrate.erase",
+    "migrate.erase.done",
     "release.sign",
     "release.sign.done",
     "storage.delete.begin",
@@ -161,6 +165,24 @@ async fn approved_change() -> Matrix {
     Matrix::run(scenario, expected).await
 }
 
+/// A published module is to be kept elsewhere: copied, recorded there, and then removed here.
+async fn migration() -> Matrix {
+    let title = "migration";
+    let first = Scenario::fresh(title, fixture::write_tool, fixture::names_tool());
+    let (old, setup) = first.undisturbed(|facts| facts.len() == 1).await;
+    let start = Start::Existing(setup, fixture::move_tool);
+    let mut scenario = Scenario::new(title, start, fixture::names_tool());
+    scenario.before = old.facts.clone();
+    let (expected, _) = scenario.undisturbed(|facts| *facts == old.facts).await;
+    let kept = expected.files.keys();
+    let kept: Vec<_> = kept.filter(|name| name.starts_with("artifacts/")).collect();
+    assert!(
+        kept.len() == 1 && kept[0].starts_with("artifacts/moved/tool/"),
+        "{kept:?}"
+    );
+    Matrix::run(scenario, expected).await
+}
+
 /// Annotates the Version while no controller runs, so that the change is made by the runs.
 async fn approve(setup: &Setup, digest: &str) {
     let environment = [("OPENDEPOT_CONTROLLERS", String::new())];
@@ -185,12 +207,13 @@ async fn approve(setup: &Setup, digest: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_point_converges() {
-    let mut matrices: [Matrix; 5] = tokio::join!(
+    let mut matrices: [Matrix; 6] = tokio::join!(
         sync(),
         deletion(),
         changed_source(),
         approved_change(),
-        other_disk()
+        other_disk(),
+        migration()
     )
     .into();
     for round in 0..NUM_ROUNDS {
@@ -228,7 +251,8 @@ fn every_point_of_the_sources_is_known() {
             &mut found,
         );
     }
-    let known: BTreeSet<String> = POINTS.iter().map(|name| (*name).to_owned()).collect();
+    let known = POINTS.iter().chain(&crate::cloud::POINTS);
+    let known: BTreeSet<String> = known.map(|name| (*name).to_owned()).collect();
     assert_eq!(found, known);
 }
 

@@ -7,6 +7,7 @@
     reason = "tests: the way they report is to panic with what they saw"
 )]
 
+mod cloud;
 mod gateway;
 mod nginx;
 mod signing;

@@ -3,7 +3,7 @@
 use super::ReconcilerActor;
 use super::failure::JobError;
 use super::job::{Fetched, Origin, Workshop};
-use super::messages::{EraseArtifact, FetchSource, StoreArtifact};
+use super::messages::{CopyArtifact, EraseArtifact, FetchSource, StoreArtifact};
 use crate::mailbox::Mailbox;
 use crate::supervisor::{Health, RestartBudget, supervise};
 use actix_rt::ArbiterHandle;
@@ -119,6 +119,21 @@ impl ReconcilerHandle {
             STORE_DEADLINE,
         )
         .await
+    }
+
+    /// Copies the bytes of `from` to the place `to`, create-only, verified on the way.
+    ///
+    /// # Errors
+    /// [`JobError`]; `Conflict` when other bytes are there, `NotFound` and `Corrupt` when `from` is
+    /// not what it should be.
+    pub async fn copy(
+        &self,
+        from: ArtifactRecord,
+        to: ArtifactRecord,
+        artifact: Artifact,
+    ) -> Result<(), Arc<JobError>> {
+        self.call(CopyArtifact { from, to, artifact }, STORE_DEADLINE)
+            .await
     }
 
     /// Removes what is at `record`'s place; nothing there is success.

@@ -9,7 +9,7 @@ use opendepot_domain::seam::StorageDecisions;
 use opendepot_domain::{
     Artifact, ArtifactId, ArtifactRecord, H1, Operation, PluginId, ResourceName, Sha256, Transfer,
 };
-use opendepot_transfer::{HashedState, Stores};
+use opendepot_transfer::{Expected, HashedState, Source, Stores};
 use sha2::Digest as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -307,7 +307,28 @@ impl Workshop {
         artifact: &Artifact,
         fetched: &Fetched,
     ) -> Result<(), JobError> {
-        stage("store", self.put(record, artifact, fetched)).await
+        let source = Source {
+            path: fetched.path(),
+            hashed: fetched.hashed,
+        };
+        stage("store", self.put(record, artifact, source)).await
+    }
+
+    /// Copies through a temp file: neither side has to know the other.
+    pub(super) async fn copy(
+        &self,
+        from: &ArtifactRecord,
+        to: &ArtifactRecord,
+        artifact: &Artifact,
+    ) -> Result<(), JobError> {
+        let get = self.plan(from, artifact, Operation::Get).await?;
+        let temp = new_temp(&self.temp_dir)?;
+        let expected = Expected {
+            size: from.size,
+            sha256: from.sha256,
+        };
+        self.stores.copy_to(&get, expected, temp.path()).await?;
+        stage("store", self.put(to, artifact, temp.path().into())).await
     }
 
     pub(super) async fn erase(

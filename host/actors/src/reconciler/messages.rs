@@ -27,6 +27,17 @@ impl Message for StoreArtifact {
     type Result = Result<(), Arc<JobError>>;
 }
 
+/// Copy recorded bytes to another place, create-only.
+pub(super) struct CopyArtifact {
+    pub(super) from: ArtifactRecord,
+    pub(super) to: ArtifactRecord,
+    pub(super) artifact: Artifact,
+}
+
+impl Message for CopyArtifact {
+    type Result = Result<(), Arc<JobError>>;
+}
+
 /// Remove what this object put. A missing object is done.
 pub(super) struct EraseArtifact {
     pub(super) record: ArtifactRecord,

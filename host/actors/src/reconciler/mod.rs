@@ -26,7 +26,7 @@ use actix::{
 };
 use futures::FutureExt as _;
 use futures::future::{Shared, WeakShared};
-use messages::{EraseArtifact, FetchSource, StoreArtifact};
+use messages::{CopyArtifact, EraseArtifact, FetchSource, StoreArtifact};
 use opendepot_domain::Namespace;
 use opendepot_domain::seam::BoxFuture;
 use state::{Admission, Admitted};
@@ -182,6 +182,22 @@ impl Handler<StoreArtifact> for ReconcilerActor {
             } = message;
             workshop
                 .store(&record, &artifact, &fetched)
+                .await
+                .map_err(Arc::new)
+        };
+        self.admit(ctx, Lane::Store, &namespace, work).into_future()
+    }
+}
+
+impl Handler<CopyArtifact> for ReconcilerActor {
+    type Result = ResponseFuture<Result<(), Arc<JobError>>>;
+
+    fn handle(&mut self, message: CopyArtifact, ctx: &mut Self::Context) -> Self::Result {
+        let workshop = Arc::clone(&self.workshop);
+        let namespace = message.artifact.id.namespace.clone();
+        let work = async move {
+            workshop
+                .copy(&message.from, &message.to, &message.artifact)
                 .await
                 .map_err(Arc::new)
         };

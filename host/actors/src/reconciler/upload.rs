@@ -6,7 +6,7 @@
 //! else. So the host looks before it writes, and reads everything back before it records anything.
 
 use super::failure::JobError;
-use super::job::{Fetched, Workshop};
+use super::job::Workshop;
 use opendepot_domain::{Artifact, ArtifactRecord, Kind, Operation, Transfer};
 use opendepot_transfer::{Error, Expected, Put, Source};
 
@@ -15,7 +15,7 @@ impl Workshop {
         &self,
         record: &ArtifactRecord,
         artifact: &Artifact,
-        fetched: &Fetched,
+        source: Source<'_>,
     ) -> Result<(), JobError> {
         let prepare = self.plan(record, artifact, Operation::Prepare).await?;
         self.stores.prepare(&prepare).await?;
@@ -23,10 +23,6 @@ impl Workshop {
         let expected = Expected {
             size: record.size,
             sha256: record.sha256,
-        };
-        let source = Source {
-            path: fetched.path(),
-            hashed: fetched.hashed,
         };
         let is_trusted = !matches!(plan, Transfer::Signed(_));
         let put = if !is_trusted && self.is_there(record, artifact).await? {

@@ -3,7 +3,7 @@
 use super::resource::{ModuleResource, ProviderResource, VersionResource};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use opendepot_domain::{ArtifactId, ArtifactRecord, Platform, Sha256, Version};
+use opendepot_domain::{ArtifactId, ArtifactRecord, Platform, Presign, Sha256, Version};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -117,6 +117,8 @@ pub struct Package {
     pub platform: Platform,
     /// Where its bytes are.
     pub record: ArtifactRecord,
+    /// Whether clients get links to the store.
+    pub presign: Option<Presign>,
     /// Directory hash.
     pub h1: String,
     /// Conventional file name.

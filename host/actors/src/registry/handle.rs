@@ -12,7 +12,9 @@ use actix_rt::ArbiterHandle;
 use arc_swap::{ArcSwap, Guard};
 use moka::sync::Cache;
 use opendepot_domain::seam::StorageDecisions;
-use opendepot_domain::{Artifact, ArtifactId, ArtifactRecord, ConfigName, Sha256, Transfer};
+use opendepot_domain::{
+    Artifact, ArtifactId, ArtifactRecord, ConfigName, Operation, Sha256, Transfer,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ pub struct RegistryOptions {
     pub storage: Arc<dyn StorageDecisions>,
     /// How documents are rendered.
     pub context: RenderContext,
-    /// Plans kept; one a digest.
+    /// Plans kept; one a placement and operation.
     pub num_cached_plans: u64,
 }
 
@@ -134,30 +136,32 @@ impl RegistryHandle {
         }
     }
 
-    /// The plan to read a module version's bytes.
+    /// The plan to read a module version's bytes, or to make a link to them.
     ///
     /// # Errors
     /// [`Error`] of the storage plugin, or of the actor.
     pub async fn plan_module(
         &self,
         version: &ModuleVersion,
+        operation: Operation,
         now: u64,
     ) -> Result<Arc<Transfer>, Arc<Error>> {
-        self.plan(&version.id, &version.config_name, &version.record, now)
-            .await
+        let (name, record) = (&version.config_name, &version.record);
+        self.plan(&version.id, name, record, operation, now).await
     }
 
-    /// The plan to read a provider package's bytes.
+    /// The plan to read a provider package's bytes, or to make a link to them.
     ///
     /// # Errors
     /// [`Error`] of the storage plugin, or of the actor.
     pub async fn plan_package(
         &self,
         package: &Package,
+        operation: Operation,
         now: u64,
     ) -> Result<Arc<Transfer>, Arc<Error>> {
-        self.plan(&package.id, &package.config_name, &package.record, now)
-            .await
+        let (name, record) = (&package.config_name, &package.record);
+        self.plan(&package.id, name, record, operation, now).await
     }
 
     async fn plan(
@@ -165,10 +169,11 @@ impl RegistryHandle {
         id: &ArtifactId,
         config_name: &ConfigName,
         record: &ArtifactRecord,
+        operation: Operation,
         now: u64,
     ) -> Result<Arc<Transfer>, Arc<Error>> {
         // A plan belongs to a placement, not to bytes: two versions may have the same digest.
-        let key = plan_key(record);
+        let key = plan_key(record, operation);
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan);
         }
@@ -184,6 +189,7 @@ impl RegistryHandle {
             key,
             record: record.clone(),
             artifact,
+            operation,
             now,
         };
         let plan = self
@@ -209,12 +215,13 @@ impl RegistryHandle {
     }
 }
 
-fn plan_key(record: &ArtifactRecord) -> Sha256 {
+fn plan_key(record: &ArtifactRecord, operation: Operation) -> Sha256 {
     let mut input = opendepot_domain::canonical::Canonical::new("plan");
     input
         .field(record.plugin.as_str())
         .field(&record.store)
         .field(&record.key)
-        .field(&record.sha256.to_string());
+        .field(&record.sha256.to_string())
+        .field(&format!("{operation:?}"));
     Sha256::of(input.as_bytes())
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use actix::Message;
-use opendepot_domain::{Artifact, ArtifactRecord, Sha256, Transfer};
+use opendepot_domain::{Artifact, ArtifactRecord, Operation, Sha256, Transfer};
 use std::sync::Arc;
 
 /// Facts changed. Bursts coalesce into one rebuild.
@@ -26,12 +26,13 @@ impl Message for Rebuilt {
     type Result = ();
 }
 
-/// Plan a read of recorded bytes. Concurrent calls for one digest share one plugin call.
+/// Plan how recorded bytes are read, here or by a client. Concurrent calls for one placement share one plugin call.
 pub(super) struct PlanRead {
     /// Digest over the placement: what single-flight goes by.
     pub(super) key: Sha256,
     pub(super) record: ArtifactRecord,
     pub(super) artifact: Artifact,
+    pub(super) operation: Operation,
     pub(super) now: u64,
 }
 

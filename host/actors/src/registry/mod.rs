@@ -28,7 +28,7 @@ use futures::FutureExt as _;
 use futures::future::{Shared, WeakShared};
 use messages::{CatalogChanged, PlanRead, Rebuild, Rebuilt};
 use opendepot_domain::seam::{BoxFuture, StorageDecisions};
-use opendepot_domain::{Operation, Sha256, Transfer};
+use opendepot_domain::{Sha256, Transfer};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -161,7 +161,7 @@ impl Handler<PlanRead> for RegistryActor {
                 .plan(
                     &message.record,
                     &message.artifact,
-                    Operation::Get,
+                    message.operation,
                     message.now,
                 )
                 .await

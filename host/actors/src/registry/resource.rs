@@ -1,7 +1,7 @@
 //! What the registry actor is fed: published facts, already checked against their seals.
 
 use opendepot_domain::{
-    ArtifactId, ArtifactRecord, ConfigName, H1, Namespace, Release, ResourceName, Version,
+    ArtifactId, ArtifactRecord, ConfigName, H1, Namespace, Presign, Release, ResourceName, Version,
 };
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct VersionResource {
     pub backend_path: String,
     /// Where the bytes are.
     pub record: ArtifactRecord,
+    /// Whether clients get links to the store.
+    pub presign: Option<Presign>,
     /// What an approved change replaced: an older release may still list it.
     pub previous: Option<ArtifactRecord>,
     /// Directory hash; providers only.

@@ -243,6 +243,7 @@ fn served_release(
             file_name: provider_file_name(&platform.id.name, version, &target),
             platform: target,
             record: record.clone(),
+            presign: platform.presign,
             h1: file.h1.to_string(),
             object_name: platform.object_name.clone(),
             config_name: platform.config_name.clone(),

@@ -7,8 +7,9 @@ use opendepot_domain::{
     Action, Artifact, ArtifactRecord, Decision, Kind, NativePlan, Operation, Placement, PluginId,
     Subject, Target, Transfer,
 };
+use opendepot_transfer::{CloudCredential, CloudCredentialKind, NativeAccess, Secret, StoreAccess};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub(crate) type Rule = Box<dyn Fn(&Subject, Action, &Target) -> Vec<Decision> + Send + Sync>;
 
@@ -60,6 +61,8 @@ impl LabelSource for FakeLabels {
 pub(crate) struct FakeStorage {
     pub(crate) num_plans: AtomicUsize,
     pub(crate) failure: Mutex<Option<Kind>>,
+    /// Fails for links alone.
+    pub(crate) makes_no_links: AtomicBool,
 }
 
 impl StorageDecisions for FakeStorage {
@@ -87,30 +90,55 @@ impl StorageDecisions for FakeStorage {
         operation: Operation,
         _: u64,
     ) -> BoxFuture<'a, Result<Transfer, SeamError>> {
-        assert_eq!(operation, Operation::Get);
         self.num_plans.fetch_add(1, Ordering::Relaxed);
-        let failure = *self.failure.lock().unwrap();
+        let is_link = matches!(operation, Operation::Presign(_));
+        assert!(is_link || operation == Operation::Get);
+        let mut failure = *self.failure.lock().unwrap();
+        if is_link && self.makes_no_links.load(Ordering::Relaxed) {
+            failure = Some(Kind::Unavailable);
+        }
         Box::pin(std::future::ready(match failure {
             Some(kind) => Err(SeamError {
                 kind,
                 message: "secret detail of `s3://inner-bucket`".to_owned(),
             }),
-            None => Ok(native(record)),
+            None if is_link => Ok(native(record, BUCKET)),
+            None => Ok(native(record, &record.store)),
         }))
     }
 }
 
-fn native(record: &ArtifactRecord) -> Transfer {
+/// Where links lead.
+pub(crate) const BUCKET: &str = "s3://depot";
+
+fn native(record: &ArtifactRecord, store: &str) -> Transfer {
     Transfer::Native(NativePlan {
         plugin: record.plugin.clone(),
         placement: Placement {
-            store: record.store.clone(),
+            store: store.to_owned(),
             key: record.key.clone(),
             attributes: Vec::new(),
             options: Vec::new(),
             credentials: None,
         },
     })
+}
+
+/// A bucket that links can be made to; nothing is there to be reached.
+pub(crate) struct FakeBucket;
+
+impl NativeAccess for FakeBucket {
+    fn access<'a>(&'a self, _: &'a NativePlan) -> BoxFuture<'a, Result<StoreAccess, SeamError>> {
+        let secret = r#"{"accessKeyId": "id", "secretAccessKey": "c4n4ry"}"#;
+        Box::pin(std::future::ready(Ok(StoreAccess {
+            endpoint: Some("https://s3.example".to_owned()),
+            credential: Some(CloudCredential {
+                kind: CloudCredentialKind::AwsStatic,
+                secret: Some(Secret::new(secret.to_owned())),
+            }),
+            ..StoreAccess::default()
+        })))
+    }
 }
 
 /// Facts that a test can change.

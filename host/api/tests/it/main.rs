@@ -17,6 +17,7 @@ mod errors;
 mod facts;
 mod fake;
 mod hostile;
+mod links;
 mod local;
 mod server;
 mod socket;

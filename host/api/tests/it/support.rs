@@ -1,7 +1,7 @@
 //! A registry in this process: the real actor, stores in a temp folder, hand-written seams.
 
 use crate::facts::{facts, module_id, package_bytes, provider_id};
-use crate::fake::{FakeLabels, FakePolicy, FakeSource, FakeStorage, Rule};
+use crate::fake::{FakeBucket, FakeLabels, FakePolicy, FakeSource, FakeStorage, Rule};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use opendepot_domain::access::Base;
 use opendepot_domain::seam::{AccessPolicy, LabelSource, StorageDecisions};
 use opendepot_domain::{Action, Capability, Decision, Purpose, Sha256, Subject, Target, Version};
 use opendepot_identity::{ArtifactKeys, TokenFile, Verifier};
-use opendepot_transfer::{Stores, StoresConfig};
+use opendepot_transfer::{EgressConfig, FetchLimits, RemoteLimits, Stores, StoresConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -96,7 +96,7 @@ impl Setup {
     pub(crate) async fn start(self, pool: &Arc<Runtime>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("artifacts");
-        let stores = Stores::open(StoresConfig::new(&root)).unwrap();
+        let stores = stores(&root);
         let (snapshot, bytes) = facts(&root);
         let source = Arc::new(FakeSource(Mutex::new(snapshot)));
         let storage = Arc::new(FakeStorage::default());
@@ -168,6 +168,20 @@ impl Setup {
         until("the first catalog", || world.registry.is_built()).await;
         world
     }
+}
+
+/// Files, and a bucket that links can be made to.
+fn stores(root: &Path) -> Stores {
+    // Rustls has a provider once the process has one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let stores = Stores::open(StoresConfig::new(root)).unwrap();
+    let policy = EgressConfig::default().policy().unwrap().of_granted_hosts();
+    stores.with_cloud(
+        policy,
+        FetchLimits::default(),
+        Arc::new(FakeBucket),
+        RemoteLimits::default(),
+    )
 }
 
 /// A running registry.

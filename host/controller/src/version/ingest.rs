@@ -404,7 +404,7 @@ impl Turn<'_> {
     }
 
     /// Writes why a step failed and lets the object back off.
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         intent: &Intent,
         report: &Report<'_>,

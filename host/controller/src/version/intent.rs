@@ -11,6 +11,8 @@ use opendepot_domain::{
 };
 use std::path::{Component, Path, PathBuf};
 
+const FILE_SYSTEM: &str = "storage-fs";
+
 /// A Version's wishes, complete.
 #[derive(Clone, Debug)]
 pub(crate) struct Intent {
@@ -303,35 +305,31 @@ fn github_app() -> Refusal {
 
 fn backend(storage: Option<&crds::StorageConfig>, context: &Context) -> Result<Backend, Refusal> {
     let refuse = |error: crds::Error| Refusal::new(Reason::StorageInvalid, error.to_string());
-    if storage
-        .and_then(crds::StorageConfig::presigned)
-        .is_some_and(|presign| !presign.fallback_to_proxy)
-    {
-        // With the fallback, which is the default, bytes are proxied; without it somebody relies on redirects.
-        return Err(Refusal::new(
-            Reason::StorageInvalid,
-            "`presign` without `fallbackToProxy` is not available yet: bytes are proxied",
-        ));
-    }
-    let named = storage
-        .map(crds::StorageConfig::backend)
-        .transpose()
-        .map_err(refuse)?
-        .flatten();
+    let storage = storage.unwrap_or(&crds::StorageConfig::EMPTY);
+    let presign = storage.presign_or(context.options.default_storage.as_ref());
+    let presign = presign.map_err(refuse)?;
+    let named = storage.backend().map_err(refuse)?;
     let default = context
         .options
         .default_storage
         .as_ref()
         .map(crds::StorageConfig::backend)
         .transpose();
-    if let Some(backend) = named.or(default.map_err(refuse)?.flatten()) {
-        return Ok(backend);
+    let backend = match named.or(default.map_err(refuse)?.flatten()) {
+        Some(backend) => backend,
+        None => Backend {
+            plugin: PluginId::new(FILE_SYSTEM).map_err(invalid)?,
+            backend_json: None,
+        },
+    };
+    if backend.plugin.as_str() == FILE_SYSTEM && presign.is_some_and(|presign| !presign.falls_back)
+    {
+        return Err(Refusal::new(
+            Reason::StorageInvalid,
+            "`presign` without `fallbackToProxy` needs a store that makes links, and a file system makes none",
+        ));
     }
-    let plugin = PluginId::new("storage-fs").map_err(invalid)?;
-    Ok(Backend {
-        plugin,
-        backend_json: None,
-    })
+    Ok(backend)
 }
 
 /// Splits a `source.path` into the root that bounds it and the path beneath.

@@ -100,9 +100,10 @@ fn with_context<T>(edit: impl FnOnce(&mut ContextOptions), test: impl FnOnce(&Co
             provider_registry: "https://registry.invalid".to_owned(),
             require_signature: true,
             watch_namespace: None,
+            grace: std::time::Duration::ZERO,
         };
         edit(&mut options);
-        let context = Context::new(options, Feed::new(keys));
+        let context = Context::new(options, Feed::new(keys, None));
         let result = test(&context);
         arbiters.stop();
         result

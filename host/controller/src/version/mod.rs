@@ -5,6 +5,7 @@ mod conditions;
 mod drift;
 mod ingest;
 pub(crate) mod intent;
+mod migrate;
 
 use crate::claims::Place;
 use crate::context::{Context, unix_now};
@@ -19,6 +20,7 @@ use intent::{Intent, Refusal};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource as _, ResourceExt as _};
+pub(crate) use migrate::Leaving;
 use opendepot_crds::{
     ConditionType, FINALIZER, MANAGER_VERSION, Module, Reason, StatusArtifact, Version,
     VersionStatus,
@@ -139,6 +141,9 @@ impl Turn<'_> {
         let handled = self.status().last_handled_sync.unwrap_or_default();
         // A request that was withdrawn asks for nothing.
         let has_handled = handled == token || (request.is_none() && intent.is_of(&handled));
+        if !has_handled && let Some(moved) = self.migrate(intent, &record).await? {
+            return Ok(moved);
+        }
         if !has_handled || self.has_unused_approval(intent, &record).await? {
             return self.ingest(intent, Some(record), &token).await;
         }
@@ -184,7 +189,9 @@ impl Turn<'_> {
             opendepot_crds::conditions::remove(&mut after.conditions, over);
         }
         report.stored(&mut after, intent.id.kind);
-        if must_reseal {
+        let had_pending = after.pending.is_some();
+        let wait = self.leave(intent, &mut after).await?;
+        if must_reseal || had_pending && wait.is_none() {
             seal::apply(
                 &self.context.options.artifact_keys,
                 self.version,
@@ -192,7 +199,7 @@ impl Turn<'_> {
             );
         }
         self.write(&after).await?;
-        Ok(Action::await_change())
+        Ok(wait.map_or_else(Action::await_change, Action::requeue))
     }
 
     /// Nothing can be done until the input changes.

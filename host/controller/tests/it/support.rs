@@ -575,7 +575,7 @@ impl Parts<'_> {
         signer: Result<Arc<Signer>, String>,
         stopped: watch::Receiver<bool>,
     ) -> (RegistryHandle, Arc<Context>, Vec<JoinHandle<()>>) {
-        let feed = Feed::new(Arc::clone(self.keys));
+        let feed = Feed::new(Arc::clone(self.keys), None);
         let storage = Arc::clone(self.storage) as Arc<dyn StorageDecisions>;
         let registry = RegistryHandle::start(
             arbiters.registry(),
@@ -633,6 +633,7 @@ impl Parts<'_> {
                 provider_registry: "https://registry.invalid".to_owned(),
                 require_signature: true,
                 watch_namespace: None,
+                grace: std::time::Duration::ZERO,
             },
             feed.clone(),
         ));

@@ -369,12 +369,11 @@ fn check_file(file: &FileConfig, problems: &mut Vec<String>) {
             problems.push(format!("`{key}`: {error}"));
         }
     }
-    match file
-        .storage
-        .default
-        .as_ref()
-        .map(opendepot_crds::StorageConfig::backend)
-    {
+    let default = file.storage.default.as_ref();
+    if let Some(Err(error)) = default.map(|storage| storage.presign_or(None)) {
+        problems.push(format!("`storage.default.presign`: {error}"));
+    }
+    match default.map(opendepot_crds::StorageConfig::backend) {
         Some(Err(error)) => problems.push(format!("`storage.default`: {error}")),
         Some(Ok(Some(backend))) => {
             let name = backend.plugin.as_str();

@@ -105,7 +105,7 @@ pub(crate) static TABLE: &[Family] = &[
         "Changed certificate files that could not be used; the last good certificate stays."),
     // Downloads
     measured_in(Unit::Bytes, counter("opendepot_download_bytes_total", &["kind", "backend", "mode"],
-        "Bytes of artifacts that were handed to connections.")),
+        "Bytes of artifacts that were handed to connections (proxy), or that links were given for (presign).")),
     counter("opendepot_download_aborted_total", &["cause"],
         "Downloads that ended before their end: client, slow (the client took too little), storage, corrupt."),
     counter("opendepot_artifact_integrity_failures_total", &["backend", "kind"],

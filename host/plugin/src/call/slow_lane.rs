@@ -16,7 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 /// As many as there are cores in the smallest supported machine.
-const NUM_THREADS: usize = 2;
+const NUM_SLOW: usize = 2;
+/// One fewer: with a core that is idle at times, the kernel has one to wake requests on.
+const NUM_LAST: usize = 1;
 /// Below what serves requests, above background work of the machine.
 const NICENESS: i32 = 5;
 
@@ -32,10 +34,10 @@ impl SlowLane {
     pub(crate) fn start() -> Result<Self, Error> {
         // On Linux both are the thread's own. Without them, calls are only less well kept apart.
         Ok(Self {
-            slow: Threads::start("guest", || {
+            slow: Threads::start("guest", NUM_SLOW, || {
                 let _ = rustix::process::setpriority_process(None, NICENESS);
             })?,
-            last: Threads::start("guest-last", || {
+            last: Threads::start("guest-last", NUM_LAST, || {
                 let _ = set_thread_priority_and_policy(
                     thread_native_id(),
                     ThreadPriority::Min,
@@ -83,9 +85,13 @@ impl SlowLane {
 struct Threads(Option<Runtime>);
 
 impl Threads {
-    fn start(name: &str, lower: impl Fn() + Send + Sync + 'static) -> Result<Self, Error> {
+    fn start(
+        name: &str,
+        num_threads: usize,
+        lower: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         Builder::new_multi_thread()
-            .worker_threads(NUM_THREADS)
+            .worker_threads(num_threads)
             .thread_name(name)
             .enable_time()
             .on_thread_start(lower)

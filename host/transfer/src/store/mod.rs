@@ -33,6 +33,7 @@ use crate::fetch::{FetchLimits, Fetcher};
 use crate::metric::timed;
 use cloud::CloudStore;
 use filesystem::FileStore;
+use http_body_util::BodyExt as _;
 use location::{Key, Remote, Scheme};
 use opendepot_domain::placement::{NativePlan, SignedRequest};
 use opendepot_domain::{Placement, Sha256, Transfer};
@@ -40,6 +41,7 @@ use signed::SignedStore;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 /// What the record says about an object's bytes.
@@ -340,6 +342,33 @@ impl Stores {
         }
     }
 
+    /// Writes an object to a file that is there and empty; whole and right, or an error.
+    ///
+    /// # Errors
+    /// As [`Stores::open_body`] and its body; [`Error::Unavailable`] when the disk is full or fails.
+    pub async fn copy_to(
+        &self,
+        plan: &Transfer,
+        expected: Expected,
+        path: &Path,
+    ) -> Result<(), Error> {
+        let attempt = || format!("write `{}`", path.display());
+        let mut body = self.open_body(plan, expected, None).await?;
+        let mut file = tokio::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .await
+            .map_err(|error| Error::io(attempt(), &error))?;
+        while let Some(frame) = body.frame().await {
+            if let Some(bytes) = frame?.data_ref() {
+                let written = file.write_all(bytes).await;
+                written.map_err(|error| Error::io(attempt(), &error))?;
+            }
+        }
+        let flushed = file.flush().await;
+        flushed.map_err(|error| Error::io(attempt(), &error))
+    }
+
     fn check_size(&self, size: u64) -> Result<(), Error> {
         let max = self.files.max_object_bytes;
         if (1..=max).contains(&size) {
@@ -411,6 +440,16 @@ impl Stores {
             .min_by_key(|(_, prefix)| prefix.components().count())
             .ok_or_else(|| refuse("it is outside every configured directory"))?;
         Ok(Object::File(file_store, Key::new(prefix, &placement.key)?))
+    }
+}
+
+/// The metric label of whatever reaches `store`.
+#[must_use]
+pub fn backend_label(store: &str) -> &'static str {
+    match Scheme::parse(store) {
+        Ok((Scheme::File, _)) => filesystem::BACKEND,
+        Ok((Scheme::Remote, _)) => Remote::parse(store).map_or("other", |remote| remote.label()),
+        Err(_) => signed::BACKEND,
     }
 }
 

@@ -263,7 +263,8 @@ impl Subject {
         Ok(first_number(field(&io, "rchar")))
     }
 
-    fn processor_ticks(&self) -> Result<u64> {
+    /// Hundredths of a second of processor time that it has used.
+    pub(super) fn processor_ticks(&self) -> Result<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         // The name in parentheses may hold spaces; user and system time are 12 and 13 after it.
         let (_, rest) = stat.rsplit_once(')').context("no name in /proc/PID/stat")?;

@@ -275,8 +275,8 @@ fn fifty_plans_at_once_are_one_plugin_call() {
         let module = catalog.module("team", "network").unwrap();
         let one = module.version(&"1.0.0".parse().unwrap()).unwrap();
         let two = module.version(&"2.0.0".parse().unwrap()).unwrap();
-        let plans = join_all((0..50).map(|_| world.registry.plan_module(one, 1)));
-        let other = world.registry.plan_module(two, 1);
+        let plans = join_all((0..50).map(|_| world.registry.plan_module(one, Operation::Get, 1)));
+        let other = world.registry.plan_module(two, Operation::Get, 1);
         let release = async {
             until(|| world.num_plans() == 2 && world.registry.depth() == 51).await;
             drop(held);
@@ -295,10 +295,18 @@ fn fifty_plans_at_once_are_one_plugin_call() {
         );
         assert_eq!(world.num_plans(), 2);
         // And remembered.
-        world.registry.plan_module(one, 1).await.unwrap();
+        world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap();
         assert_eq!(world.num_plans(), 2);
         world.registry.forget_plans();
-        world.registry.plan_module(one, 1).await.unwrap();
+        world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap();
         assert_eq!(world.num_plans(), 3);
         assert_eq!(world.registry.depth(), 0);
     });
@@ -324,7 +332,7 @@ fn more_plans_than_permits_are_refused_at_once() {
             .collect();
         let plans = join_all(
             all.iter()
-                .map(|version| world.registry.plan_module(version, 1)),
+                .map(|version| world.registry.plan_module(version, Operation::Get, 1)),
         );
         let release = async {
             until(|| world.num_plans() == 256).await;
@@ -355,16 +363,28 @@ fn what_expires_or_failed_is_not_remembered() {
         *world.storage.answer.lock() = Answer::Signed;
         for expected in 1..=2 {
             assert!(matches!(
-                *world.registry.plan_module(one, 1).await.unwrap(),
+                *world
+                    .registry
+                    .plan_module(one, Operation::Get, 1)
+                    .await
+                    .unwrap(),
                 Transfer::Signed(_)
             ));
             assert_eq!(world.num_plans(), expected);
         }
         *world.storage.answer.lock() = Answer::Fail;
-        let error = world.registry.plan_module(one, 1).await.unwrap_err();
+        let error = world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), Kind::Unavailable);
         *world.storage.answer.lock() = Answer::Native;
-        world.registry.plan_module(one, 1).await.unwrap();
+        world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap();
         assert_eq!(world.num_plans(), 4);
     });
 }
@@ -379,7 +399,11 @@ fn a_plugin_that_panics_or_hangs_costs_its_callers_and_nobody_else() {
         let one = module.version(&"1.0.0".parse().unwrap()).unwrap();
         let two = module.version(&"2.0.0".parse().unwrap()).unwrap();
         *world.storage.answer.lock() = Answer::Panic;
-        let error = world.registry.plan_module(one, 1).await.unwrap_err();
+        let error = world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), Kind::Unavailable);
         assert_eq!(
             world.registry.health(),
@@ -390,14 +414,22 @@ fn a_plugin_that_panics_or_hangs_costs_its_callers_and_nobody_else() {
         *world.storage.answer.lock() = Answer::Native;
         let held = world.storage.gate.acquire_many(1_000).await.unwrap();
         let started = tokio::time::Instant::now();
-        let error = world.registry.plan_module(one, 1).await.unwrap_err();
+        let error = world
+            .registry
+            .plan_module(one, Operation::Get, 1)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), Kind::Unavailable);
         assert!(
             started.elapsed() < Duration::from_secs(10),
             "before the client gives up"
         );
         drop(held);
-        world.registry.plan_module(two, 1).await.unwrap();
+        world
+            .registry
+            .plan_module(two, Operation::Get, 1)
+            .await
+            .unwrap();
         assert_eq!(world.registry.depth(), 0);
     });
 }
@@ -420,7 +452,13 @@ fn a_stopped_registry_refuses_plans_and_is_read_on() {
             .version(&"1.0.0".parse().unwrap())
             .unwrap();
         let package = version.releases[0].package("linux", "amd64").unwrap();
-        assert!(world.registry.plan_package(package, 1).await.is_err());
+        assert!(
+            world
+                .registry
+                .plan_package(package, Operation::Get, 1)
+                .await
+                .is_err()
+        );
         world.registry.catalog_changed().await;
     });
 }

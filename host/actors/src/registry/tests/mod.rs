@@ -68,6 +68,7 @@ fn version(name: &str, version: &str, bytes: &str) -> VersionResource {
         config_name: ConfigName::new(name).unwrap(),
         backend_path: format!("plugin/storage-fs/{name}/{file}"),
         record: record(name, &file, bytes.as_bytes()),
+        presign: None,
         previous: None,
         h1: None,
         protocols: Vec::new(),

@@ -12,6 +12,9 @@ use opendepot_domain::Sha256;
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// What the names of tries begin with.
+pub(super) const PROBE: &str = ".opendepot-probe-";
+
 /// What was found out, by store and endpoint.
 pub(super) struct Conditions(Cache<Sha256, bool>);
 
@@ -37,7 +40,7 @@ impl Conditions {
 
 async fn attempt(client: &Client, beside: &Path) -> Result<bool, Error> {
     let what = format!("try out conditions on `{}`", client.store);
-    let name = format!(".opendepot-probe-{}", Uuid::now_v7());
+    let name = format!("{PROBE}{}", Uuid::now_v7());
     let probe = match beside.as_ref().rsplit_once('/') {
         Some((parent, _)) => format!("{parent}/{name}"),
         None => name,

@@ -1,6 +1,7 @@
 //! Puts: in one part under a condition, or in many parts to a staging key and then copied.
 
 use super::client::{Backend, Client};
+use super::condition;
 use super::seen::{Failure, Trouble, watched};
 use crate::error::{Damage, Error};
 use crate::fault;
@@ -151,11 +152,15 @@ pub(super) async fn collect(client: &Client, path: &Path, older_than: Duration) 
     let now = std::time::SystemTime::now();
     for left in objects {
         let age = now.duration_since(left.last_modified.into());
-        let is_old = older_than.is_zero() || age.is_ok_and(|age| age >= older_than);
-        if left.location.as_ref().starts_with(&prefix)
-            && is_old
-            && remove(&client.writer, &left.location).await.is_ok()
-        {
+        let is_older = |than: Duration| than.is_zero() || age.clone().is_ok_and(|age| age >= than);
+        let is_left = if left.location.as_ref().starts_with(&prefix) {
+            is_older(older_than)
+        } else {
+            // Of a process that was killed while it tried the server out, whoever's it was.
+            let name = left.location.filename().unwrap_or_default();
+            name.starts_with(condition::PROBE) && is_older(ABANDONED_AFTER)
+        };
+        if is_left && remove(&client.writer, &left.location).await.is_ok() {
             tracing::info!(
                 storage.store = client.store,
                 "removed `{}`, which an upload left behind",
