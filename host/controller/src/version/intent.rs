@@ -22,7 +22,7 @@ pub(crate) struct Intent {
     pub(crate) backend: Backend,
     pub(crate) file_name: Option<FileName>,
     pub(crate) is_immutable: bool,
-    /// Changes with whatever of the spec a sync depends on.
+    /// Changes with whatever of the spec a sync depends on: the source, `-`, and the backend.
     pub(crate) digest: String,
 }
 
@@ -145,16 +145,11 @@ impl Intent {
             .map(FileName::new)
             .transpose()
             .map_err(invalid)?;
-        let mut input = Canonical::new("intent");
-        input
-            .field(&format!("{:?}", without_manifests(&origin, context)))
-            .field(backend.plugin.as_str());
-        input.field(backend.backend_json.as_deref().unwrap_or_default());
-        let digest = Sha256::of(input.as_bytes())
-            .to_string()
-            .chars()
-            .take(12)
-            .collect();
+        let origin_text = format!("{:?}", without_manifests(&origin, context));
+        let backend_json = backend.backend_json.as_deref().unwrap_or_default();
+        let source = digest("intent-source", &[&origin_text]);
+        let backend_digest = digest("intent-backend", &[backend.plugin.as_str(), backend_json]);
+        let digest = format!("{source}-{backend_digest}");
         Ok(Self {
             id,
             config_name,
@@ -173,10 +168,27 @@ impl Intent {
             .is_some_and(|(digest, _)| digest == self.digest)
     }
 
+    /// What `token` says once the bytes are where this intent wants them, when nothing else of it
+    /// differs.
+    pub(crate) fn moved(&self, token: &str) -> Option<String> {
+        let source = |digest: &str| Some(digest.split_once('-')?.0.to_owned());
+        let (digest, request) = token.split_once('/')?;
+        (source(digest)? == source(&self.digest)?).then(|| self.token(Some(request)))
+    }
+
     /// What `status.lastHandledSync` says once this intent and `request` have been acted on.
     pub(crate) fn token(&self, request: Option<&str>) -> String {
         format!("{}/{}", self.digest, request.unwrap_or("-"))
     }
+}
+
+fn digest(domain: &'static str, fields: &[&str]) -> String {
+    let mut input = Canonical::new(domain);
+    for field in fields {
+        input.field(field);
+    }
+    let digest = Sha256::of(input.as_bytes()).to_string();
+    digest.chars().take(12).collect()
 }
 
 /// The origin without the manifests folder that a relative path is relative to: moving the folder

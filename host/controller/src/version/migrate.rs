@@ -49,8 +49,10 @@ impl Turn<'_> {
         intent: &Intent,
         record: &ArtifactRecord,
     ) -> Result<Option<Action>, Error> {
-        let handled = self.status().last_handled_sync;
-        if handled.is_none_or(|handled| intent.is_of(&handled)) {
+        let Some(handled) = self.status().last_handled_sync else {
+            return Ok(None);
+        };
+        if intent.is_of(&handled) {
             return Ok(None);
         }
         let reconciler = &self.context.options.reconciler;
@@ -95,6 +97,8 @@ impl Turn<'_> {
         let mut after = turn.status();
         after.artifact = Some(place);
         after.pending = Some(StatusArtifact::from(record));
+        // With another source too, that is looked at next.
+        after.last_handled_sync = Some(intent.moved(&handled).unwrap_or(handled));
         turn.report().stored(&mut after, intent.id.kind);
         crate::metric::publish(turn.write_sealed(&mut after)).await?;
         let note = format!(

@@ -14,6 +14,7 @@ mod drift;
 mod faults;
 mod honest;
 mod modules;
+mod moves;
 mod names;
 mod providers;
 mod quiet;

@@ -53,7 +53,8 @@ pub(crate) fn run<F: Future>(test: impl FnOnce(Arc<Runtime>) -> F) -> F::Output 
     opendepot_actors::runtime::block_on(pool, test(Arc::clone(pool)))
 }
 
-/// Everything goes to the filesystem store, under the config's name.
+/// Everything goes to the filesystem store, under the config's name; with `moved-` before it where the resource
+/// names a directory.
 #[derive(Default)]
 pub(crate) struct Storage {
     /// Whether the store is down.
@@ -72,10 +73,12 @@ impl StorageDecisions for Storage {
     fn locate<'a>(
         &'a self,
         _: &'a PluginId,
-        _: Option<&'a str>,
+        backend: Option<&'a str>,
         artifact: &'a Artifact,
     ) -> BoxFuture<'a, Result<Placement, SeamError>> {
-        let key = format!("{}/{}", artifact.config_name, artifact.file_name);
+        let is_moved = backend.is_some_and(|backend| backend.contains("directoryPath"));
+        let folder = if is_moved { "moved-" } else { "" };
+        let key = format!("{folder}{}/{}", artifact.config_name, artifact.file_name);
         Box::pin(std::future::ready(Ok(placement(&key))))
     }
 
