@@ -19,6 +19,7 @@ mod access;
 mod azure;
 mod client;
 mod condition;
+mod gcs;
 mod s3;
 mod seen;
 mod session;
@@ -321,7 +322,8 @@ impl CloudStore {
                 }
                 None => false,
             },
-            Backend::Azure(_) | Backend::Gcs(_) => false,
+            Backend::Gcs(gcs) => gcs.forget_credential().await,
+            Backend::Azure(_) => false,
         };
         Ok(is_session || self.granted(plan).await?.digest != before)
     }
@@ -394,6 +396,7 @@ impl CloudStore {
             fetcher: Fetcher::new(policy, self.fetch_limits)?,
             metadata,
             idle_timeout: self.limits.idle_timeout,
+            of_copies: http::HeaderMap::new(),
         })
     }
 }
