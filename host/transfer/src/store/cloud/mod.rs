@@ -188,7 +188,11 @@ impl CloudStore {
                 ..GetOptions::default()
             };
             match watched(backend.objects().get_opts(path, options)).await {
-                Ok(part) if part.range == bytes && part.meta.size == expected.size => {
+                Ok(part)
+                    if part.range == bytes
+                        && part.meta.size == expected.size
+                        && part.meta.e_tag.as_deref().and_then(tag::parse) == Some(tag) =>
+                {
                     return Ok(body(part, Check::Part, bytes));
                 }
                 Ok(_) => {}
