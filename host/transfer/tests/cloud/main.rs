@@ -1,6 +1,9 @@
-//! Stores of the clouds against real servers: S3 as `s3s-fs` speaks it, in this process.
+//! Stores of the clouds against servers in this process: S3 as `s3s-fs` speaks it, Google Cloud
+//! Storage as our own does.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod gcs;
+mod gcs_server;
 mod s3;
 mod server;
 

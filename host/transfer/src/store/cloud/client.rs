@@ -3,15 +3,14 @@
 use super::access::{CloudCredential, CloudCredentialKind, StoreAccess};
 use super::seen::{endpoint, watched};
 use super::wire::Wire;
-use super::{azure, s3};
+use super::{azure, gcs, s3};
 use crate::error::Error;
 use crate::store::RemoteLimits;
 use crate::store::location::Remote;
 use http::Method;
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::Signer as _;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use opendepot_domain::placement::OptionValue;
 use std::collections::BTreeMap;
@@ -36,7 +35,7 @@ pub(super) struct Client {
 pub(super) enum Backend {
     S3(s3::S3),
     Azure(azure::Azure),
-    Gcs(GoogleCloudStorage),
+    Gcs(gcs::Gcs),
 }
 
 impl Backend {
@@ -44,7 +43,7 @@ impl Backend {
         match self {
             Self::S3(s3) => &s3.store,
             Self::Azure(store) => store.objects(),
-            Self::Gcs(store) => store,
+            Self::Gcs(gcs) => &gcs.store,
         }
     }
 
@@ -52,7 +51,7 @@ impl Backend {
         match self {
             Self::S3(s3) => &s3.store,
             Self::Azure(store) => store.objects(),
-            Self::Gcs(store) => store,
+            Self::Gcs(gcs) => &gcs.store,
         }
     }
 
@@ -67,32 +66,20 @@ impl Backend {
         attempt: &str,
         store: &str,
     ) -> Result<Url, Error> {
-        let signer: &dyn Signer = match self {
+        let s3 = match self {
             Self::Azure(azure) => return azure.sign(path, ttl).await,
-            Self::Gcs(store) => store,
-            Self::S3(s3) => {
-                if let Some(session) = &s3.session {
-                    let remaining = watched(session.remaining()).await;
-                    ttl = ttl.min(remaining.map_err(|failure| failure.into_error(attempt, store))?);
-                }
-                &s3.store
-            }
+            Self::Gcs(gcs) => return gcs.sign(path, ttl, attempt, store).await,
+            Self::S3(s3) => s3,
         };
-        if !self.is_signed() {
-            return Err(Error::invalid(
-                attempt,
-                "the store's grant names no credential, and what is open needs no link",
-            ));
+        if let Some(session) = &s3.session {
+            let remaining = watched(session.remaining()).await;
+            ttl = ttl.min(remaining.map_err(|failure| failure.into_error(attempt, store))?);
         }
-        let signed = watched(signer.signed_url(Method::GET, path, ttl)).await;
+        if !s3.is_signed {
+            return Err(needs_no_link(attempt));
+        }
+        let signed = watched(s3.store.signed_url(Method::GET, path, ttl)).await;
         signed.map_err(|failure| failure.into_error(attempt, store))
-    }
-
-    const fn is_signed(&self) -> bool {
-        match self {
-            Self::S3(s3) => s3.is_signed,
-            Self::Azure(_) | Self::Gcs(_) => true,
-        }
     }
 
     /// The metric label.
@@ -103,6 +90,14 @@ impl Backend {
             Self::Gcs(_) => "gcs",
         }
     }
+}
+
+/// There is no credential to sign a link with.
+pub(super) fn needs_no_link(attempt: &str) -> Error {
+    Error::invalid(
+        attempt,
+        "the store's grant names no credential, and what is open needs no link",
+    )
 }
 
 /// The options of a store: the operator's before the plan's.
@@ -253,10 +248,11 @@ impl Client {
                 Backend::Azure(azure::Azure::open(account, container, store, &read)?),
                 Backend::Azure(azure::Azure::open(account, container, store, &write)?),
             ),
-            Remote::Gcs { bucket } => (
-                Backend::Gcs(open_gcs(bucket, store, &read)?),
-                Backend::Gcs(open_gcs(bucket, store, &write)?),
-            ),
+            Remote::Gcs { bucket } => {
+                let credentials = gcs::Credentials::new(&read)?;
+                let open = |common| gcs::open(bucket, store, &credentials, common);
+                (Backend::Gcs(open(&read)?), Backend::Gcs(open(&write)?))
+            }
         };
         Ok(Self {
             reader,
@@ -266,26 +262,6 @@ impl Client {
             storage_class,
         })
     }
-}
-
-fn open_gcs(bucket: &str, store: &str, common: &Common<'_>) -> Result<GoogleCloudStorage, Error> {
-    use CloudCredentialKind::{GcpKey, GcpMetadata};
-    let mut builder = GoogleCloudStorageBuilder::new()
-        .with_bucket_name(bucket)
-        .with_http_connector(common.wire.clone())
-        .with_retry(common.retry.clone())
-        .with_client_options(Common::client_options());
-    if let Some(endpoint) = &common.endpoint {
-        builder = builder.with_base_url(endpoint.as_str().trim_end_matches('/'));
-    }
-    builder = match common.credential(&[GcpKey, GcpMetadata])? {
-        None => builder.with_skip_signature(true),
-        Some(credential) if credential.kind == GcpKey => {
-            builder.with_service_account_key(secret(credential)?)
-        }
-        Some(_) => builder,
-    };
-    builder.build().map_err(|_| unusable(store))
 }
 
 fn retry(max_retries: usize, retry_timeout: Duration) -> RetryConfig {

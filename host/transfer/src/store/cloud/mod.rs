@@ -19,6 +19,7 @@ mod access;
 mod azure;
 mod client;
 mod condition;
+mod gcs;
 mod s3;
 mod seen;
 mod session;
@@ -187,7 +188,11 @@ impl CloudStore {
                 ..GetOptions::default()
             };
             match watched(backend.objects().get_opts(path, options)).await {
-                Ok(part) if part.range == bytes && part.meta.size == expected.size => {
+                Ok(part)
+                    if part.range == bytes
+                        && part.meta.size == expected.size
+                        && part.meta.e_tag.as_deref().and_then(tag::parse) == Some(tag) =>
+                {
                     return Ok(body(part, Check::Part, bytes));
                 }
                 Ok(_) => {}
@@ -321,7 +326,8 @@ impl CloudStore {
                 }
                 None => false,
             },
-            Backend::Azure(_) | Backend::Gcs(_) => false,
+            Backend::Gcs(gcs) => gcs.forget_credential().await,
+            Backend::Azure(_) => false,
         };
         Ok(is_session || self.granted(plan).await?.digest != before)
     }
@@ -394,6 +400,7 @@ impl CloudStore {
             fetcher: Fetcher::new(policy, self.fetch_limits)?,
             metadata,
             idle_timeout: self.limits.idle_timeout,
+            of_copies: http::HeaderMap::new(),
         })
     }
 }

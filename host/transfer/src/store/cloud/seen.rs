@@ -202,7 +202,8 @@ impl Failure {
                 let reason = format!("{said}: the store is in region `{region}`");
                 Error::unavailable(attempt, reason)
             }
-            404 => Error::NotFound {
+            // Not when it is an upload, or a token, that is missing.
+            404 if matches!(self.error, object_store::Error::NotFound { .. }) => Error::NotFound {
                 what: attempt.to_owned(),
             },
             _ => Error::unavailable(attempt, said),

@@ -2,14 +2,17 @@
 //! then. `object_store` has no list of them.
 
 use super::client::Backend;
+use super::gcs::Gcs;
 use super::s3::S3;
 use super::seen::{Failure, watched};
+use super::wire::Wire;
 use http::Method;
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpRequest, HttpRequestBody, HttpService as _};
 use object_store::path::Path;
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
+use url::Url;
 
 /// ListMultipartUploads: one page is enough, the rest comes the next time.
 #[derive(Deserialize)]
@@ -36,8 +39,9 @@ impl Backend {
         older_than: Duration,
     ) -> Result<(), Failure> {
         let listed = match self {
-            Self::S3(s3) => watched(list(s3, prefix)).await?,
-            Self::Gcs(_) | Self::Azure(_) => return Ok(()),
+            Self::S3(s3) => watched(of_s3(s3, prefix)).await?,
+            Self::Gcs(gcs) => watched(of_gcs(gcs, prefix)).await?,
+            Self::Azure(_) => return Ok(()),
         };
         let now = SystemTime::now();
         for upload in listed.uploads {
@@ -48,26 +52,46 @@ impl Backend {
             let Some(key) = key.filter(|_| is_old && upload.key.starts_with(prefix)) else {
                 continue;
             };
-            watched(self.parts().abort_multipart(&key, &upload.upload_id)).await?;
+            let aborted = watched(self.parts().abort_multipart(&key, &upload.upload_id)).await;
+            match aborted {
+                // Somebody else was quicker.
+                Err(failure) if failure.is_missing() => continue,
+                aborted => aborted?,
+            }
             tracing::info!("aborted an upload to `{key}`, which nobody finishes");
         }
         Ok(())
     }
 }
 
-async fn list(s3: &S3, prefix: &str) -> object_store::Result<Listed> {
-    let mut url = s3.url.clone();
+async fn of_s3(s3: &S3, prefix: &str) -> object_store::Result<Listed> {
+    let mut request = request(&s3.url, prefix)?;
+    if s3.is_signed {
+        let credential = s3.store.credentials().get_credential().await?;
+        AwsAuthorizer::new(&credential, "s3", &s3.region).try_authorize(&mut request, None)?;
+    }
+    list(&s3.wire, request).await
+}
+
+async fn of_gcs(gcs: &Gcs, prefix: &str) -> object_store::Result<Listed> {
+    let mut request = request(&gcs.url, prefix)?;
+    gcs.authorize(&mut request).await?;
+    list(&gcs.wire, request).await
+}
+
+fn request(bucket: &Url, prefix: &str) -> object_store::Result<HttpRequest> {
+    let mut url = bucket.clone();
     url.query_pairs_mut()
         .append_pair("prefix", prefix)
         .append_pair("uploads", "");
     let mut request = HttpRequest::new(HttpRequestBody::empty());
     *request.method_mut() = Method::GET;
     *request.uri_mut() = url.as_str().parse().map_err(generic)?;
-    if s3.is_signed {
-        let credential = s3.store.credentials().get_credential().await?;
-        AwsAuthorizer::new(&credential, "s3", &s3.region).try_authorize(&mut request, None)?;
-    }
-    let answer = s3.wire.call(request).await.map_err(generic)?;
+    Ok(request)
+}
+
+async fn list(wire: &Wire, request: HttpRequest) -> object_store::Result<Listed> {
+    let answer = wire.call(request).await.map_err(generic)?;
     let status = answer.status();
     let body = answer.into_body().bytes().await.map_err(generic)?;
     if !status.is_success() {
@@ -82,7 +106,7 @@ struct NotListed;
 
 fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic {
-        store: "S3",
+        store: "uploads",
         source: Box::new(source),
     }
 }

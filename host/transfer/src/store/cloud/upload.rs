@@ -287,8 +287,9 @@ async fn abandon(client: &Client, key: &Path, id: &MultipartId, is_complete: boo
     } else {
         let aborted = watched(client.writer.parts().abort_multipart(key, id)).await;
         match aborted {
-            Err(failure) if !failure.is_missing() => Err(failure),
-            _ => Ok(()),
+            // Perhaps it was put together, and the answer got lost.
+            Err(failure) if failure.is_missing() => remove(&client.writer, key).await,
+            aborted => aborted,
         }
     };
     if let Err(failure) = removed {

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::fetch::{Fetcher, HostClass, Outgoing, attempt};
 use bytes::Bytes;
 use http::Method;
+use http::header::{AUTHORIZATION, HeaderMap};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Limited};
 use object_store::ClientOptions;
@@ -21,6 +22,8 @@ use url::Url;
 const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 /// Writing a part, or waiting for a server that puts parts together.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A credential that is none, as clients send it which cannot do without.
+const EMPTY_BEARER: &str = "Bearer ";
 
 /// Sends the requests of one store.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(super) struct Wire {
     pub(super) metadata: Option<Fetcher>,
     /// Waiting for the head of an answer to a read.
     pub(super) idle_timeout: Duration,
+    /// What copies in one store are sent with besides what the client says of them.
+    pub(super) of_copies: HeaderMap,
 }
 
 impl Wire {
@@ -50,7 +55,17 @@ impl HttpConnector for Wire {
 #[async_trait::async_trait]
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if parts
+            .headers
+            .get(AUTHORIZATION)
+            .is_some_and(|value| value == EMPTY_BEARER)
+        {
+            parts.headers.remove(AUTHORIZATION);
+        }
+        if parts.headers.contains_key("x-goog-copy-source") {
+            parts.headers.extend(self.of_copies.clone());
+        }
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|_| HttpError::new(HttpErrorKind::Unknown, NotAnswered))?;
         // Only an object's own bytes are streamed; they are asked for without a query.
