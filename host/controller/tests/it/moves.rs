@@ -59,7 +59,7 @@ fn bytes_that_cannot_move_stay_where_they_are() {
         ask_to_move(&world).await;
         let after = world
             .until::<Version>(NAME, "to say why not", |version| {
-                said(version, ConditionType::Stored).0 == "Conflict"
+                said(version, ConditionType::Stale).1.contains("other bytes")
             })
             .await;
         assert_eq!(key(&after), old);
