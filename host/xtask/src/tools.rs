@@ -8,13 +8,13 @@
 //! root. What it refuses: a download whose digest is not the pinned one. Terraform is used when it
 //! is on PATH and never fetched; without it its checks are skipped by name.
 
+mod azurite;
 mod cache;
 mod client;
 mod debian;
 mod deny;
 mod example;
-mod kubernetes;
-mod vegeta;
+mod go;
 
 use anyhow::{Result, bail};
 use cache::Cache;
@@ -60,6 +60,12 @@ pub(crate) enum Tool {
     DockerRegistry,
     /// Makes keys and signatures as operators do.
     Openssl,
+    /// An S3 server, which the client of such stores is tried against.
+    Versitygw,
+    /// Likewise for Azure Blob Storage.
+    Azurite,
+    /// Likewise for Google Cloud Storage.
+    FakeGcsServer,
 }
 
 impl fmt::Display for Tool {
@@ -78,6 +84,9 @@ impl fmt::Display for Tool {
             Self::Nginx => "nginx",
             Self::DockerRegistry => "docker-registry",
             Self::Openssl => "openssl",
+            Self::Versitygw => "versitygw",
+            Self::Azurite => "azurite",
+            Self::FakeGcsServer => "fake-gcs-server",
         })
     }
 }
@@ -163,28 +172,26 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// # Errors
 /// When it can be neither found nor made; the message names the remedy.
 pub(crate) fn find(tool: Tool) -> Result<Lookup> {
-    let cache = Cache::open()?;
-    match tool {
-        Tool::Tofu => client::tofu(&cache).map(Lookup::Found),
-        Tool::TofuOld => client::tofu_old(&cache),
-        Tool::Terraform => client::terraform(),
-        Tool::ExampleProvider => example::provider(&cache).map(Lookup::Found),
-        Tool::CargoDeny => deny::cargo_deny(&cache).map(Lookup::Found),
-        Tool::Etcd => kubernetes::program(&cache, kubernetes::STORE).map(Lookup::Found),
-        Tool::KubeApiserver => {
-            kubernetes::program(&cache, kubernetes::APISERVER).map(Lookup::Found)
+    let cache = &Cache::open()?;
+    let found = match tool {
+        Tool::TofuOld => return client::tofu_old(cache),
+        Tool::Terraform => return client::terraform(),
+        Tool::Tofu => go::TOFU.program(cache, tool),
+        Tool::Etcd | Tool::KubeApiserver | Tool::KubeControllerManager => {
+            go::KUBERNETES.program(cache, tool)
         }
-        Tool::KubeControllerManager => {
-            kubernetes::program(&cache, kubernetes::CONTROLLER_MANAGER).map(Lookup::Found)
-        }
-        Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
-        Tool::Vegeta => vegeta::vegeta(&cache).map(Lookup::Found),
-        Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
-        Tool::Openssl => debian::package("openssl", "openssl", "version").map(Lookup::Found),
-        Tool::DockerRegistry => {
-            debian::package("docker-registry", "docker-registry", "--version").map(Lookup::Found)
-        }
-    }
+        Tool::Vegeta => go::VEGETA.program(cache, tool),
+        Tool::Versitygw => go::VERSITYGW.program(cache, tool),
+        Tool::FakeGcsServer => go::FAKE_GCS_SERVER.program(cache, tool),
+        Tool::Azurite => azurite::azurite(cache),
+        Tool::ExampleProvider => example::provider(cache),
+        Tool::CargoDeny => deny::cargo_deny(cache),
+        Tool::Wrk => debian::package("wrk", "wrk", "-v"),
+        Tool::Nginx => debian::package("nginx", "nginx-light", "-v"),
+        Tool::Openssl => debian::package("openssl", "openssl", "version"),
+        Tool::DockerRegistry => debian::package("docker-registry", "docker-registry", "--version"),
+    };
+    found.map(Lookup::Found)
 }
 
 /// Finds a tool that must be there.
