@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The tools to find or make; all when none is named.
     #[arg(value_enum)]
     names: Vec<Tool>,
+    /// Ends with everything that was started, once nobody holds the other end of standard input.
+    #[arg(long, hide = true)]
+    while_stdin_is_open: bool,
 }
 
 /// What the tests, the demo and the figures run.
@@ -66,6 +69,16 @@ pub(crate) enum Tool {
     Azurite,
     /// Likewise for Google Cloud Storage.
     FakeGcsServer,
+}
+
+impl Tool {
+    /// Whether the system's package manager installs it, which the cache has no part in.
+    const fn is_installed(self) -> bool {
+        matches!(
+            self,
+            Self::Wrk | Self::Nginx | Self::DockerRegistry | Self::Openssl
+        )
+    }
 }
 
 impl fmt::Display for Tool {
@@ -142,6 +155,9 @@ pub(crate) enum Lookup {
 /// # Errors
 /// When a tool that must be there can be neither found nor made; the others are tried first.
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.while_stdin_is_open {
+        std::thread::spawn(end_with_stdin);
+    }
     let names = if args.names.is_empty() {
         Tool::value_variants().to_vec()
     } else {
@@ -172,7 +188,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// # Errors
 /// When it can be neither found nor made; the message names the remedy.
 pub(crate) fn find(tool: Tool) -> Result<Lookup> {
-    let cache = &Cache::open()?;
+    find_in(&Cache::open()?, tool)
+}
+
+fn find_in(cache: &Cache, tool: Tool) -> Result<Lookup> {
     let found = match tool {
         Tool::TofuOld => return client::tofu_old(cache),
         Tool::Terraform => return client::terraform(),
@@ -194,6 +213,16 @@ pub(crate) fn find(tool: Tool) -> Result<Lookup> {
     found.map(Lookup::Found)
 }
 
+/// Those of `tools` that would have to be built or fetched into the cache.
+///
+/// # Errors
+/// When the cache cannot be opened.
+pub(crate) fn unmade(tools: impl IntoIterator<Item = Tool>) -> Result<Vec<Tool>> {
+    let cache = Cache::as_it_is()?;
+    let is_unmade = |tool: &Tool| !tool.is_installed() && find_in(&cache, *tool).is_err();
+    Ok(tools.into_iter().filter(is_unmade).collect())
+}
+
 /// Finds a tool that must be there.
 ///
 /// # Errors
@@ -203,4 +232,10 @@ pub(crate) fn require(tool: Tool) -> Result<Found> {
         Lookup::Found(found) => Ok(found),
         Lookup::Absent(reason) => bail!("{tool}: {reason}"),
     }
+}
+
+/// Ends this process and those it started, which is what its group consists of.
+fn end_with_stdin() {
+    let _ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let _never = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
 }
