@@ -5,11 +5,13 @@
 //! so; the only ones that may be left out are Terraform's, those of a client that is not packaged
 //! for this platform, and those that need the internet.
 
+mod ahead;
 mod cluster;
 mod report;
 
 use crate::tools::{self, Lookup, Tool};
 use crate::{build, workspace};
+use ahead::Ahead;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use report::Report;
@@ -78,11 +80,56 @@ impl Area {
         }
     }
 
+    /// What its tests run, in the order in which it is looked for.
+    const fn tools(self) -> &'static [Tool] {
+        match self {
+            Self::Authors => &[Tool::Tofu],
+            Self::Clients => &[
+                Tool::Tofu,
+                Tool::ExampleProvider,
+                Tool::TofuOld,
+                Tool::Terraform,
+            ],
+            Self::Storage => &[Tool::Nginx, Tool::Tofu, Tool::ExampleProvider],
+            Self::Oci => &[Tool::DockerRegistry, Tool::Openssl],
+            Self::Cluster => &[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager],
+            Self::Unit
+            | Self::Plugins
+            | Self::Protocol
+            | Self::Faults
+            | Self::Crash
+            | Self::Upstream => &[],
+        }
+    }
+
     const fn is_black_box(self) -> bool {
         !matches!(
             self,
             Self::Unit | Self::Plugins | Self::Crash | Self::Cluster
         )
+    }
+}
+
+/// Where tests look for a tool, when it is not this program that starts it.
+const fn variable(tool: Tool) -> Option<&'static str> {
+    Some(match tool {
+        Tool::Tofu => "OPENDEPOT_TOFU",
+        Tool::TofuOld => "OPENDEPOT_TOFU_OLD",
+        Tool::Terraform => "OPENDEPOT_TERRAFORM",
+        Tool::ExampleProvider => "OPENDEPOT_EXAMPLE_PROVIDER",
+        Tool::Nginx => "OPENDEPOT_NGINX",
+        Tool::DockerRegistry => "OPENDEPOT_DOCKER_REGISTRY",
+        Tool::Openssl => "OPENDEPOT_OPENSSL",
+        _ => return None,
+    })
+}
+
+/// The tests that are left out where a tool cannot be had.
+const fn tests_of(tool: Tool) -> Option<&'static str> {
+    match tool {
+        Tool::TofuOld => Some("tofu_old::"),
+        Tool::Terraform => Some("terraform::"),
+        _ => None,
     }
 }
 
@@ -113,6 +160,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.nightly {
         runner.set("OPENDEPOT_NIGHTLY", "1");
     }
+    let _ahead = Ahead::start(&areas, &runner.root);
     // The plugin crate's tests read the built components too.
     if areas.iter().any(|area| area.is_black_box()) {
         let binary = build::release(&runner.root)?;
@@ -126,7 +174,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     for area in areas {
         let start = Instant::now();
         println!("\n== {} ==", area.name());
-        runner.area(area)?;
+        if let Err(error) = runner.area(area) {
+            runner.report.fail(area.name(), &error);
+        }
         println!(
             "== {} took {:.0} s ==",
             area.name(),
@@ -153,6 +203,14 @@ impl Runner {
 
     fn area(&mut self, area: Area) -> Result<()> {
         let mut left_out = Vec::new();
+        for tool in area.tools().iter().copied() {
+            match (tools::find(tool)?, variable(tool), tests_of(tool)) {
+                (Lookup::Found(found), Some(variable), _) => self.set(variable, found.path),
+                (Lookup::Found(_), None, _) => {}
+                (Lookup::Absent(reason), _, Some(tests)) => left_out.push((tests, reason)),
+                (Lookup::Absent(reason), _, None) => bail!("{tool}: {reason}"),
+            }
+        }
         match area {
             Area::Unit => {
                 let crates = ["--workspace", "--exclude", "opendepot-tests"];
@@ -170,13 +228,7 @@ impl Runner {
                 );
             }
             Area::Cluster => {
-                let cluster = match cluster::Cluster::start() {
-                    Ok(cluster) => cluster,
-                    Err(error) => {
-                        self.report.fail(area.name(), &error);
-                        return Ok(());
-                    }
-                };
+                let cluster = cluster::Cluster::start()?;
                 let suite = ["--package", "opendepot-apiserver", "--test", "conformance"];
                 let mut command = self.cargo(&suite);
                 command.env("OPENDEPOT_CONFORMANCE_KUBECONFIG", cluster.kubeconfig());
@@ -192,44 +244,19 @@ impl Runner {
                 let store = [store.as_slice(), &["--features", "fault-injection"]].concat();
                 self.cargo_test(area.name(), &store, &[])?;
             }
-            Area::Clients => {
-                self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);
-                self.set(
-                    "OPENDEPOT_EXAMPLE_PROVIDER",
-                    tools::require(Tool::ExampleProvider)?.path,
-                );
-                for (tool, variable, module) in [
-                    (Tool::TofuOld, "OPENDEPOT_TOFU_OLD", "tofu_old::"),
-                    (Tool::Terraform, "OPENDEPOT_TERRAFORM", "terraform::"),
-                ] {
-                    match tools::find(tool)? {
-                        Lookup::Found(found) => self.set(variable, found.path),
-                        Lookup::Absent(reason) => left_out.push((module, reason)),
-                    }
-                }
-            }
-            Area::Storage => {
-                self.set("OPENDEPOT_NGINX", tools::require(Tool::Nginx)?.path);
-                self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path);
-                let provider = tools::require(Tool::ExampleProvider)?.path;
-                self.set("OPENDEPOT_EXAMPLE_PROVIDER", provider);
-            }
-            Area::Oci => {
-                for (tool, variable) in [
-                    (Tool::DockerRegistry, "OPENDEPOT_DOCKER_REGISTRY"),
-                    (Tool::Openssl, "OPENDEPOT_OPENSSL"),
-                ] {
-                    self.set(variable, tools::require(tool)?.path);
-                }
-            }
             Area::Upstream if !is_online() => {
                 left_out.push((
                     "live::",
                     "no network: api.github.com cannot be reached".to_owned(),
                 ));
             }
-            Area::Authors => self.set("OPENDEPOT_TOFU", tools::require(Tool::Tofu)?.path),
-            Area::Protocol | Area::Faults | Area::Upstream => {}
+            Area::Protocol
+            | Area::Authors
+            | Area::Clients
+            | Area::Faults
+            | Area::Storage
+            | Area::Upstream
+            | Area::Oci => {}
         }
         // `plugins` is the plugins' own tests already.
         let binary = match area {

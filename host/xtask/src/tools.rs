@@ -8,13 +8,13 @@
 //! root. What it refuses: a download whose digest is not the pinned one. Terraform is used when it
 //! is on PATH and never fetched; without it its checks are skipped by name.
 
+mod azurite;
 mod cache;
 mod client;
 mod debian;
 mod deny;
 mod example;
-mod kubernetes;
-mod vegeta;
+mod go;
 
 use anyhow::{Result, bail};
 use cache::Cache;
@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The tools to find or make; all when none is named.
     #[arg(value_enum)]
     names: Vec<Tool>,
+    /// Ends with everything that was started, once nobody holds the other end of standard input.
+    #[arg(long, hide = true)]
+    while_stdin_is_open: bool,
 }
 
 /// What the tests, the demo and the figures run.
@@ -60,6 +63,22 @@ pub(crate) enum Tool {
     DockerRegistry,
     /// Makes keys and signatures as operators do.
     Openssl,
+    /// An S3 server, which the client of such stores is tried against.
+    Versitygw,
+    /// Likewise for Azure Blob Storage.
+    Azurite,
+    /// Likewise for Google Cloud Storage.
+    FakeGcsServer,
+}
+
+impl Tool {
+    /// Whether the system's package manager installs it, which the cache has no part in.
+    const fn is_installed(self) -> bool {
+        matches!(
+            self,
+            Self::Wrk | Self::Nginx | Self::DockerRegistry | Self::Openssl
+        )
+    }
 }
 
 impl fmt::Display for Tool {
@@ -78,6 +97,9 @@ impl fmt::Display for Tool {
             Self::Nginx => "nginx",
             Self::DockerRegistry => "docker-registry",
             Self::Openssl => "openssl",
+            Self::Versitygw => "versitygw",
+            Self::Azurite => "azurite",
+            Self::FakeGcsServer => "fake-gcs-server",
         })
     }
 }
@@ -133,6 +155,9 @@ pub(crate) enum Lookup {
 /// # Errors
 /// When a tool that must be there can be neither found nor made; the others are tried first.
 pub(crate) fn run(args: Args) -> Result<()> {
+    if args.while_stdin_is_open {
+        std::thread::spawn(end_with_stdin);
+    }
     let names = if args.names.is_empty() {
         Tool::value_variants().to_vec()
     } else {
@@ -163,28 +188,39 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// # Errors
 /// When it can be neither found nor made; the message names the remedy.
 pub(crate) fn find(tool: Tool) -> Result<Lookup> {
-    let cache = Cache::open()?;
-    match tool {
-        Tool::Tofu => client::tofu(&cache).map(Lookup::Found),
-        Tool::TofuOld => client::tofu_old(&cache),
-        Tool::Terraform => client::terraform(),
-        Tool::ExampleProvider => example::provider(&cache).map(Lookup::Found),
-        Tool::CargoDeny => deny::cargo_deny(&cache).map(Lookup::Found),
-        Tool::Etcd => kubernetes::program(&cache, kubernetes::STORE).map(Lookup::Found),
-        Tool::KubeApiserver => {
-            kubernetes::program(&cache, kubernetes::APISERVER).map(Lookup::Found)
+    find_in(&Cache::open()?, tool)
+}
+
+fn find_in(cache: &Cache, tool: Tool) -> Result<Lookup> {
+    let found = match tool {
+        Tool::TofuOld => return client::tofu_old(cache),
+        Tool::Terraform => return client::terraform(),
+        Tool::Tofu => go::TOFU.program(cache, tool),
+        Tool::Etcd | Tool::KubeApiserver | Tool::KubeControllerManager => {
+            go::KUBERNETES.program(cache, tool)
         }
-        Tool::KubeControllerManager => {
-            kubernetes::program(&cache, kubernetes::CONTROLLER_MANAGER).map(Lookup::Found)
-        }
-        Tool::Wrk => debian::package("wrk", "wrk", "-v").map(Lookup::Found),
-        Tool::Vegeta => vegeta::vegeta(&cache).map(Lookup::Found),
-        Tool::Nginx => debian::package("nginx", "nginx-light", "-v").map(Lookup::Found),
-        Tool::Openssl => debian::package("openssl", "openssl", "version").map(Lookup::Found),
-        Tool::DockerRegistry => {
-            debian::package("docker-registry", "docker-registry", "--version").map(Lookup::Found)
-        }
-    }
+        Tool::Vegeta => go::VEGETA.program(cache, tool),
+        Tool::Versitygw => go::VERSITYGW.program(cache, tool),
+        Tool::FakeGcsServer => go::FAKE_GCS_SERVER.program(cache, tool),
+        Tool::Azurite => azurite::azurite(cache),
+        Tool::ExampleProvider => example::provider(cache),
+        Tool::CargoDeny => deny::cargo_deny(cache),
+        Tool::Wrk => debian::package("wrk", "wrk", "-v"),
+        Tool::Nginx => debian::package("nginx", "nginx-light", "-v"),
+        Tool::Openssl => debian::package("openssl", "openssl", "version"),
+        Tool::DockerRegistry => debian::package("docker-registry", "docker-registry", "--version"),
+    };
+    found.map(Lookup::Found)
+}
+
+/// Those of `tools` that would have to be built or fetched into the cache.
+///
+/// # Errors
+/// When the cache cannot be opened.
+pub(crate) fn unmade(tools: impl IntoIterator<Item = Tool>) -> Result<Vec<Tool>> {
+    let cache = Cache::as_it_is()?;
+    let is_unmade = |tool: &Tool| !tool.is_installed() && find_in(&cache, *tool).is_err();
+    Ok(tools.into_iter().filter(is_unmade).collect())
 }
 
 /// Finds a tool that must be there.
@@ -196,4 +232,10 @@ pub(crate) fn require(tool: Tool) -> Result<Found> {
         Lookup::Found(found) => Ok(found),
         Lookup::Absent(reason) => bail!("{tool}: {reason}"),
     }
+}
+
+/// Ends this process and those it started, which is what its group consists of.
+fn end_with_stdin() {
+    let _ended = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    let _never = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
 }

@@ -10,6 +10,8 @@ const SET: &str = "1";
 /// The cache folder of this set of tools.
 pub(crate) struct Cache {
     root: PathBuf,
+    /// Else what is not there is an error.
+    makes: bool,
 }
 
 impl Cache {
@@ -24,7 +26,16 @@ impl Cache {
         let root = base.join("opendepot/tools").join(SET);
         fs::create_dir_all(&root)
             .with_context(|| format!("cannot create the tool cache `{}`", root.display()))?;
-        Ok(Self { root })
+        Ok(Self { root, makes: true })
+    }
+
+    /// Opens the folder to see what is in it, without making anything.
+    pub(crate) fn as_it_is() -> Result<Self> {
+        let makes = false;
+        Ok(Self {
+            makes,
+            ..Self::open()?
+        })
     }
 
     /// The folder `name`, if an earlier run completed it.
@@ -40,6 +51,10 @@ impl Cache {
         name: &str,
         build: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<(PathBuf, bool)> {
+        if !self.makes {
+            let there = self.get(name).context("it is not made yet")?;
+            return Ok((there, false));
+        }
         let lock = fs::File::create(self.root.join(format!(".{name}.lock")))
             .context("cannot create a lock file in the tool cache")?;
         if lock.try_lock().is_err() {
@@ -80,7 +95,7 @@ mod tests {
     fn cache() -> (tempfile::TempDir, Cache) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_owned();
-        (dir, Cache { root })
+        (dir, Cache { root, makes: true })
     }
 
     #[test]
@@ -99,8 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_not_built_again() {
-        let (_dir, cache) = cache();
+    fn what_is_there_is_not_built_again_and_a_look_builds_nothing() {
+        let (_dir, mut cache) = cache();
+        cache.makes = false;
+        assert!(cache.make("tool-1", |_| panic!("built")).is_err());
+        cache.makes = true;
         cache.make("tool-1", |_| Ok(())).unwrap();
         let (_, is_new) = cache.make("tool-1", |_| panic!("built twice")).unwrap();
         assert!(!is_new);

