@@ -59,7 +59,9 @@ fn bytes_that_cannot_move_stay_where_they_are() {
         ask_to_move(&world).await;
         let after = world
             .until::<Version>(NAME, "to say why not", |version| {
-                said(version, ConditionType::Stale).1.contains("other bytes")
+                said(version, ConditionType::Stale)
+                    .1
+                    .contains("other bytes")
             })
             .await;
         assert_eq!(key(&after), old);

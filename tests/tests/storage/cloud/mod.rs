@@ -1,6 +1,10 @@
 //! Stores of the clouds, and servers that speak as they do, behind the registry: what a user writes
 //! in `storageConfig` works with real clients, proxied and by link.
 
+mod gcs;
+#[path = "../../../../host/transfer/tests/cloud/gcs_server/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "its other users need more of it")]
+mod gcs_server;
 mod s3;
 mod servers;
 

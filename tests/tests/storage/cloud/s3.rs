@@ -38,6 +38,20 @@ async fn with_blob(server: &S3, presign: &str) -> (Registry, String, Vec<u8>) {
     (registry, path, bytes)
 }
 
+/// Waits until the controllers have looked at what they stored and ask the bucket nothing any more.
+async fn settled(server: &S3) {
+    let mut quiet_since = Instant::now();
+    wait_until("the bucket to be left alone", SOON, || {
+        let seen = server.take_seen();
+        if !seen.is_empty() {
+            quiet_since = Instant::now();
+        }
+        let is_quiet = quiet_since.elapsed() > Duration::from_secs(1);
+        std::future::ready(if is_quiet { Ok(()) } else { Err(seen) })
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn opentofu_installs_from_a_bucket() {
     journey(&cloud(&S3::start().await), Kind::Tofu).await;
@@ -58,7 +72,7 @@ async fn a_download_is_one_read_of_the_bucket_and_metadata_is_none() {
     let (registry, path, bytes) = with_blob(&server, "").await;
     let keys = server.keys();
     assert!(keys[0].starts_with("team/vpc/blob/"), "{keys:?}");
-    server.take_seen();
+    settled(&server).await;
     assert_eq!(download(&registry, &path).await, bytes);
     assert_eq!(server.take_seen(), [("GET".to_owned(), 1)].into());
     for _ in 0..10 {
@@ -76,7 +90,7 @@ async fn a_download_is_one_read_of_the_bucket_and_metadata_is_none() {
 async fn a_link_is_for_one_object_and_asks_the_bucket_nothing() {
     let server = S3::start().await;
     let (registry, path, bytes) = with_blob(&server, PRESIGN).await;
-    server.take_seen();
+    settled(&server).await;
     let first = link(&registry, &path).await;
     for _ in 0..10 {
         link(&registry, &path).await;
