@@ -1,6 +1,8 @@
-//! Stores of the clouds against real servers: S3 as `s3s-fs` speaks it, in this process.
+//! Stores of the clouds against real servers: S3 as `s3s-fs` speaks it, in this process, and those
+//! of others ([`real_servers`]).
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod real_servers;
 mod s3;
 mod server;
 

@@ -8,13 +8,16 @@ use crate::error::Error;
 use crate::store::RemoteLimits;
 use crate::store::location::Remote;
 use http::Method;
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+};
 use opendepot_domain::placement::OptionValue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -279,7 +282,14 @@ fn open_gcs(bucket: &str, store: &str, common: &Common<'_>) -> Result<GoogleClou
         builder = builder.with_base_url(endpoint.as_str().trim_end_matches('/'));
     }
     builder = match common.credential(&[GcpKey, GcpMetadata])? {
-        None => builder.with_skip_signature(true),
+        None => {
+            // Some requests ask for a credential all the same.
+            let bearer = String::new();
+            let nothing = StaticCredentialProvider::new(GcpCredential { bearer });
+            builder
+                .with_skip_signature(true)
+                .with_credentials(Arc::new(nothing))
+        }
         Some(credential) if credential.kind == GcpKey => {
             builder.with_service_account_key(secret(credential)?)
         }
