@@ -242,29 +242,35 @@ impl Upload {
         let num_parts = usize::try_from(expected.size.div_ceil(part_bytes)).unwrap_or(usize::MAX);
         let mut parts: Vec<Option<PartId>> = Vec::new();
         let mut on_their_way = FuturesUnordered::new();
-        let mut index = 0;
-        loop {
-            while on_their_way.len() < PARTS_IN_FLIGHT && index < num_parts {
-                let (bytes, _) = reader.next(part_bytes).await?;
-                let number = index;
-                on_their_way.push(async move {
-                    let backend = self.client.writer.parts();
-                    let payload = PutPayload::from(bytes);
-                    let sent = backend.put_part(&self.key, &self.id, number, payload);
-                    watched(sent).await.map(|part| (number, part))
-                });
-                parts.push(None);
-                index += 1;
+        let sent = async {
+            let mut index = 0;
+            loop {
+                while on_their_way.len() < PARTS_IN_FLIGHT && index < num_parts {
+                    let (bytes, _) = reader.next(part_bytes).await?;
+                    let number = index;
+                    on_their_way.push(async move {
+                        let backend = self.client.writer.parts();
+                        let payload = PutPayload::from(bytes);
+                        let sent = backend.put_part(&self.key, &self.id, number, payload);
+                        watched(sent).await.map(|part| (number, part))
+                    });
+                    parts.push(None);
+                    index += 1;
+                }
+                let Some(sent) = on_their_way.next().await else {
+                    return Ok(parts.into_iter().flatten().collect());
+                };
+                let (number, part) = sent?;
+                fault::point("storage.cloud.part");
+                if let Some(slot) = parts.get_mut(number) {
+                    *slot = Some(part);
+                }
             }
-            let Some(sent) = on_their_way.next().await else {
-                return Ok(parts.into_iter().flatten().collect());
-            };
-            let (number, part) = sent?;
-            fault::point("storage.cloud.part");
-            if let Some(slot) = parts.get_mut(number) {
-                *slot = Some(part);
-            }
-        }
+        };
+        let sent = sent.await;
+        // A server that is told to forget an upload may keep a part that comes in meanwhile.
+        while on_their_way.next().await.is_some() {}
+        sent
     }
 
     /// Puts the parts together and gives the whole its name, never over another object.
