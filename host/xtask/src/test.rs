@@ -3,7 +3,7 @@
 //! What bounds it: each area is one or two `cargo test` runs, whose result lines are read. What
 //! it refuses: to count a run that did not happen as good, or to leave a test out without saying
 //! so; the only ones that may be left out are Terraform's, those of a client that is not packaged
-//! for this platform, and those that need the internet.
+//! for this platform, those that need the internet, and those of an area that was not asked for.
 
 mod ahead;
 mod cluster;
@@ -53,7 +53,7 @@ pub(crate) enum Area {
     /// kill -9 at each step of a sync, a signing and a deletion, and panics, with a binary made for
     /// it.
     Crash,
-    /// Storage plugins with a real server behind them.
+    /// Storage plugins, and the client of cloud stores, with real servers behind them.
     Storage,
     /// GitHub and provider registries: a stand-in, and the real ones where there is a network.
     Upstream,
@@ -90,7 +90,14 @@ impl Area {
                 Tool::TofuOld,
                 Tool::Terraform,
             ],
-            Self::Storage => &[Tool::Nginx, Tool::Tofu, Tool::ExampleProvider],
+            Self::Storage => &[
+                Tool::Nginx,
+                Tool::Tofu,
+                Tool::ExampleProvider,
+                Tool::Versitygw,
+                Tool::Azurite,
+                Tool::FakeGcsServer,
+            ],
             Self::Oci => &[Tool::DockerRegistry, Tool::Openssl],
             Self::Cluster => &[Tool::Etcd, Tool::KubeApiserver, Tool::KubeControllerManager],
             Self::Unit
@@ -110,6 +117,14 @@ impl Area {
     }
 }
 
+/// The crates of `unit`. Another selection would give some of them other features, and have them
+/// compiled again.
+const CRATES: [&str; 3] = ["--workspace", "--exclude", "opendepot-tests"];
+/// Tests among them that need servers: `storage` runs them.
+const REAL_SERVERS: &str = "real_servers::";
+/// The program that has them.
+const CLOUD: [&str; 2] = ["--test", "cloud"];
+
 /// Where tests look for a tool, when it is not this program that starts it.
 const fn variable(tool: Tool) -> Option<&'static str> {
     Some(match tool {
@@ -120,6 +135,9 @@ const fn variable(tool: Tool) -> Option<&'static str> {
         Tool::Nginx => "OPENDEPOT_NGINX",
         Tool::DockerRegistry => "OPENDEPOT_DOCKER_REGISTRY",
         Tool::Openssl => "OPENDEPOT_OPENSSL",
+        Tool::Versitygw => "OPENDEPOT_VERSITYGW",
+        Tool::Azurite => "OPENDEPOT_AZURITE",
+        Tool::FakeGcsServer => "OPENDEPOT_FAKE_GCS",
         _ => return None,
     })
 }
@@ -153,6 +171,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     };
     let root = workspace::root()?;
     let mut runner = Runner {
+        areas: areas.clone(),
         environment: Vec::new(),
         report: Report::default(),
         root,
@@ -191,6 +210,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 struct Runner {
+    areas: Vec<Area>,
     environment: Vec<(&'static str, PathBuf)>,
     report: Report,
     root: PathBuf,
@@ -213,8 +233,14 @@ impl Runner {
         }
         match area {
             Area::Unit => {
-                let crates = ["--workspace", "--exclude", "opendepot-tests"];
-                self.cargo_test(area.name(), &crates, &[])?;
+                let mut command = self.cargo(&CRATES);
+                command.args(["--no-fail-fast", "--", "--skip", REAL_SERVERS]);
+                self.report.run(area.name(), &mut command)?;
+                if !self.areas.contains(&Area::Storage) {
+                    let cloud = [CRATES.as_slice(), &CLOUD].concat();
+                    let reason = "part of `storage`";
+                    self.skip(area.name(), &cloud, REAL_SERVERS, reason)?;
+                }
                 let harness = ["--package", "opendepot-tests", "--lib"];
                 return self.cargo_test(area.name(), &harness, &[]);
             }
@@ -244,6 +270,10 @@ impl Runner {
                 let store = [store.as_slice(), &["--features", "fault-injection"]].concat();
                 self.cargo_test(area.name(), &store, &[])?;
             }
+            Area::Storage => {
+                let suite = [CRATES.as_slice(), &CLOUD, &[REAL_SERVERS]].concat();
+                self.cargo_test(area.name(), &suite, &[])?;
+            }
             Area::Upstream if !is_online() => {
                 left_out.push((
                     "live::",
@@ -254,7 +284,6 @@ impl Runner {
             | Area::Authors
             | Area::Clients
             | Area::Faults
-            | Area::Storage
             | Area::Upstream
             | Area::Oci => {}
         }
@@ -275,14 +304,7 @@ impl Runner {
         left_out: &[(&str, String)],
     ) -> Result<()> {
         for (module, reason) in left_out {
-            let mut list = self.cargo(target);
-            list.args(["--", "--list", "--format", "terse", module]);
-            let num = report::count_listed(&crate::process::capture(&mut list)?);
-            self.report.skip(
-                num,
-                &format!("{area}::{}", module.trim_end_matches(':')),
-                reason,
-            );
+            self.skip(area, target, module, reason)?;
         }
         let mut command = self.cargo(target);
         command.arg("--no-fail-fast").arg("--");
@@ -290,6 +312,16 @@ impl Runner {
             command.args(["--skip", module]);
         }
         self.report.run(area, &mut command)
+    }
+
+    /// Names tests that are not run.
+    fn skip(&mut self, area: &str, target: &[&str], module: &str, reason: &str) -> Result<()> {
+        let mut list = self.cargo(target);
+        list.args(["--", "--list", "--format", "terse", module]);
+        let num = report::count_listed(&crate::process::capture(&mut list)?);
+        let what = format!("{area}::{}", module.trim_end_matches(':'));
+        self.report.skip(num, &what, reason);
+        Ok(())
     }
 
     fn cargo(&self, target: &[&str]) -> Command {

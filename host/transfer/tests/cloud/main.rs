@@ -1,9 +1,10 @@
-//! Stores of the clouds against servers in this process: S3 as `s3s-fs` speaks it, Google Cloud
-//! Storage as our own does.
+//! Stores of the clouds against servers in this process (S3 as `s3s-fs` speaks it, Google Cloud
+//! Storage as our own does), and against those of others ([`real_servers`]).
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod gcs;
 mod gcs_server;
+mod real_servers;
 mod s3;
 mod server;
 

@@ -1,5 +1,6 @@
 //! Azure Blob Storage: what `object_store` does not do, or not in a way that clients with a clock of
-//! their own can use. Containers, one-object deletion, and links (shared access signatures).
+//! their own can use. Containers, one-object deletion, links (shared access signatures), and blocks
+//! that become an object under a condition, with attributes.
 
 use super::access::CloudCredentialKind;
 use super::client::{Common, secret, unusable};
@@ -9,11 +10,14 @@ use crate::error::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use object_store::azure::{
     AzureAuthorizer, AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder,
 };
-use object_store::client::{HttpRequest, HttpRequestBody, HttpResponse, HttpService as _};
+use object_store::client::{HttpRequest, HttpRequestBody, HttpResponse};
+use object_store::multipart::PartId;
 use object_store::path::Path;
+use object_store::{Attribute, Attributes};
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
 use url::Url;
@@ -100,7 +104,12 @@ impl Azure {
             let mut url = self.below(&[&self.container])?;
             url.set_query(Some("restype=container"));
             let answer = self
-                .send(Method::PUT, &url, HttpRequestBody::empty())
+                .send(
+                    Method::PUT,
+                    &url,
+                    HeaderMap::new(),
+                    HttpRequestBody::empty(),
+                )
                 .await?;
             match answer.status().as_u16() {
                 200..=299 | 409 => Ok(()),
@@ -115,8 +124,40 @@ impl Azure {
         watched(async {
             let url = self.object(key)?;
             let answer = self
-                .send(Method::DELETE, &url, HttpRequestBody::empty())
+                .send(
+                    Method::DELETE,
+                    &url,
+                    HeaderMap::new(),
+                    HttpRequestBody::empty(),
+                )
                 .await?;
+            match answer.status().as_u16() {
+                200..=299 => Ok(()),
+                status => Err(refused(status)),
+            }
+        })
+        .await
+    }
+
+    /// Makes one object of blocks that were put (Put Block List), unless there is one already.
+    pub(super) async fn commit(
+        &self,
+        key: &Path,
+        parts: &[PartId],
+        attributes: &Attributes,
+    ) -> Result<(), Failure> {
+        let mut list = "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>".to_owned();
+        for part in parts {
+            let id = STANDARD.encode(&part.content_id);
+            list.push_str(&format!("<Uncommitted>{id}</Uncommitted>"));
+        }
+        list.push_str("</BlockList>");
+        watched(async {
+            let mut url = self.object(key)?;
+            url.set_query(Some("comp=blocklist"));
+            let mut headers = headers(attributes)?;
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+            let answer = self.send(Method::PUT, &url, headers, list.into()).await?;
             match answer.status().as_u16() {
                 200..=299 => Ok(()),
                 status => Err(refused(status)),
@@ -231,7 +272,9 @@ impl Azure {
         let body = format!(
             "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{start}</Start><Expiry>{expiry}</Expiry></KeyInfo>"
         );
-        let answer = self.send(Method::POST, &url, body.into()).await?;
+        let answer = self
+            .send(Method::POST, &url, HeaderMap::new(), body.into())
+            .await?;
         let status = answer.status().as_u16();
         let body = answer.into_body().bytes().await.map_err(generic)?;
         if !(200..300).contains(&status) {
@@ -244,20 +287,20 @@ impl Azure {
         &self,
         method: Method,
         url: &Url,
+        headers: HeaderMap,
         body: HttpRequestBody,
     ) -> object_store::Result<HttpResponse> {
         let length = body.content_length();
         let mut request = HttpRequest::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = url.as_str().parse().map_err(generic)?;
-        request
-            .headers_mut()
-            .insert(http::header::CONTENT_LENGTH, length.into());
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
         let credential = self.store.credentials().get_credential().await?;
         if self.key.is_some() || !matches!(*credential, AzureCredential::AccessKey(_)) {
             AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request)?;
         }
-        self.wire.call(request).await.map_err(generic)
+        self.wire.insist(request).await.map_err(generic)
     }
 
     fn object(&self, key: &Path) -> object_store::Result<Url> {
@@ -315,6 +358,24 @@ fn workload(builder: MicrosoftAzureBuilder) -> Result<MicrosoftAzureBuilder, Err
     Ok(builder)
 }
 
+/// Attributes of an object as the service takes them.
+fn headers(attributes: &Attributes) -> object_store::Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (attribute, value) in attributes {
+        let name = match attribute {
+            Attribute::ContentType => "x-ms-blob-content-type".to_owned(),
+            Attribute::CacheControl => "x-ms-blob-cache-control".to_owned(),
+            Attribute::ContentDisposition => "x-ms-blob-content-disposition".to_owned(),
+            Attribute::StorageClass => "x-ms-access-tier".to_owned(),
+            Attribute::Metadata(name) => format!("x-ms-meta-{name}"),
+            _ => continue,
+        };
+        let name: HeaderName = name.parse().map_err(generic)?;
+        headers.insert(name, HeaderValue::from_str(value).map_err(generic)?);
+    }
+    Ok(headers)
+}
+
 fn mac(key: &[u8], text: &str) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key);
     STANDARD.encode(ring::hmac::sign(&key, text.as_bytes()))
@@ -331,6 +392,14 @@ fn refused(status: u16) -> object_store::Error {
     let source = format!("status {status}").into();
     match status {
         404 => object_store::Error::NotFound {
+            path: String::new(),
+            source,
+        },
+        409 => object_store::Error::AlreadyExists {
+            path: String::new(),
+            source,
+        },
+        412 => object_store::Error::Precondition {
             path: String::new(),
             source,
         },

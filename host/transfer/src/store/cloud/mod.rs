@@ -11,9 +11,9 @@
 //! finds out, it looks first.
 //!
 //! What bounds it: [`RemoteLimits`]; one frame and 64 KiB a body; three parts of 8 MiB an upload; 64
-//! clients. What may surprise: an upload in parts goes to a staging key beside the object, and is
-//! copied when it is whole; what a crash leaves there is removed by the next upload or deletion of
-//! that object.
+//! clients. What may surprise: on Google Cloud Storage an upload in parts goes to a staging key
+//! beside the object, and is copied when it is whole; what a crash leaves of an upload is removed by
+//! the next one, or the deletion, of that object.
 
 mod access;
 mod azure;

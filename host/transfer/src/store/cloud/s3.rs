@@ -2,16 +2,22 @@
 
 use super::access::{CloudCredential, CloudCredentialKind};
 use super::client::{Common, secret, unusable};
+use super::seen::{Failure, watched};
 use super::session;
 use super::wire::Wire;
 use crate::error::Error;
 use crate::fetch::{HostClass, Outgoing};
+use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
-use object_store::StaticCredentialProvider;
 use object_store::aws::{
-    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider,
-    S3ConditionalPut, S3CopyIfNotExists,
+    AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsAuthorizer, AwsCredential,
+    AwsCredentialProvider, S3ConditionalPut,
 };
+use object_store::client::HttpRequest;
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::{PutMode, StaticCredentialProvider};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use std::sync::Arc;
 use url::Url;
@@ -30,6 +36,14 @@ pub(super) const OPTIONS: &[&str] = &[
     "virtual-hosted-style",
 ];
 
+/// What signatures have escaped in a path: all but these.
+const ESCAPED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
 /// One bucket.
 #[derive(Debug)]
 pub(super) struct S3 {
@@ -37,6 +51,7 @@ pub(super) struct S3 {
     /// Where the credential comes from, when it ends.
     pub(super) session: Option<Arc<session::Session>>,
     pub(super) is_signed: bool,
+    is_request_payer: bool,
     pub(super) region: String,
     /// The bucket's own URL.
     pub(super) url: Url,
@@ -133,8 +148,7 @@ pub(super) fn open(
         .with_retry(common.retry.clone())
         .with_client_options(Common::client_options())
         .with_disable_bulk_delete(true)
-        .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_copy_if_not_exists(S3CopyIfNotExists::Multipart);
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
     // The cloud has one certificate for all buckets without a dot; other servers rarely have one.
     let is_virtual = match options.flag("virtual-hosted-style")? {
         Some(is_virtual) => is_virtual,
@@ -167,9 +181,8 @@ pub(super) fn open(
             builder = builder.with_config(key, value);
         }
     }
-    if options.flag("request-payer")? == Some(true) {
-        builder = builder.with_request_payer(true);
-    }
+    let is_request_payer = options.flag("request-payer")? == Some(true);
+    builder = builder.with_request_payer(is_request_payer);
     builder = match credentials {
         Credentials::None => builder.with_skip_signature(true),
         Credentials::Static(provider) => builder.with_credentials(Arc::clone(provider)),
@@ -182,10 +195,83 @@ pub(super) fn open(
             Credentials::None | Credentials::Static(_) => None,
         },
         is_signed: !matches!(credentials, Credentials::None),
+        is_request_payer,
         region: region.to_owned(),
         url,
         wire: common.wire.clone(),
     })
+}
+
+impl S3 {
+    /// Makes one object of the parts of an upload (CompleteMultipartUpload). The client of the
+    /// bucket does so without a condition, and gives copies none of the attributes.
+    pub(super) async fn complete(
+        &self,
+        key: &Path,
+        id: &str,
+        parts: &[PartId],
+        mode: &PutMode,
+    ) -> Result<(), Failure> {
+        let mut list = "<CompleteMultipartUpload>".to_owned();
+        for (number, part) in (1..).zip(parts) {
+            let tag = quick_xml::escape::escape(&part.content_id);
+            list.push_str(&format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>{tag}</ETag></Part>"
+            ));
+        }
+        list.push_str("</CompleteMultipartUpload>");
+        watched(async {
+            let bucket = self.url.as_str().trim_end_matches('/');
+            let key = utf8_percent_encode(key.as_ref(), &ESCAPED);
+            let id = utf8_percent_encode(id, &ESCAPED);
+            let mut request = HttpRequest::new(list.into());
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = format!("{bucket}/{key}?uploadId={id}")
+                .parse()
+                .map_err(generic)?;
+            if matches!(mode, PutMode::Create) {
+                let any = HeaderValue::from_static("*");
+                request.headers_mut().insert(IF_NONE_MATCH, any);
+            }
+            self.authorize(&mut request).await?;
+            let answer = self.wire.insist(request).await.map_err(generic)?;
+            let status = answer.status();
+            let body = answer.into_body().bytes().await.map_err(generic)?;
+            // It may fail long after it began to answer well.
+            let is_error = body.windows(6).any(|text| text == b"<Error");
+            match status.as_u16() {
+                200..=299 if !is_error => Ok(()),
+                412 => Err(object_store::Error::Precondition {
+                    path: String::new(),
+                    source: Box::new(NotCompleted),
+                }),
+                _ => Err(generic(NotCompleted)),
+            }
+        })
+        .await
+    }
+
+    /// Signs a request that is made here.
+    async fn authorize(&self, request: &mut HttpRequest) -> object_store::Result<()> {
+        if !self.is_signed {
+            return Ok(());
+        }
+        let credential = self.store.credentials().get_credential().await?;
+        AwsAuthorizer::new(&credential, "s3", &self.region)
+            .with_request_payer(self.is_request_payer)
+            .try_authorize(request, None)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the parts were not put together")]
+struct NotCompleted;
+
+fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "S3",
+        source: Box::new(source),
+    }
 }
 
 #[derive(Deserialize)]

@@ -130,13 +130,15 @@ impl Failure {
     }
 
     /// Whether the server said that a condition did not hold.
-    pub(super) const fn is_condition(&self) -> bool {
-        matches!(
+    pub(super) fn is_condition(&self) -> bool {
+        let is_said = matches!(
             self.error,
             object_store::Error::AlreadyExists { .. }
                 | object_store::Error::Precondition { .. }
                 | object_store::Error::NotModified { .. }
-        )
+        );
+        // A container that is being deleted is a conflict too.
+        is_said && !self.is_without_container()
     }
 
     /// Whether the server does not know the request at all.
@@ -152,6 +154,11 @@ impl Failure {
         let code = self.seen.code.as_deref();
         code.is_some_and(|code| STALE.contains(&code))
             || self.seen.status == Some(StatusCode::UNAUTHORIZED)
+    }
+
+    /// Whether the server said nothing but a status.
+    pub(super) const fn is_without_code(&self) -> bool {
+        self.seen.code.is_none()
     }
 
     fn is_without_container(&self) -> bool {

@@ -6,6 +6,7 @@ use super::gcs::Gcs;
 use super::s3::S3;
 use super::seen::{Failure, watched};
 use super::wire::Wire;
+use super::upload::STAGING;
 use http::Method;
 use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpRequest, HttpRequestBody, HttpService as _};
@@ -31,16 +32,16 @@ struct Upload {
 }
 
 impl Backend {
-    /// Aborts the uploads to keys with this prefix that were begun some time ago. Azure drops parts
-    /// that nobody put together by itself, after a week.
+    /// Aborts the uploads of the object of this key, to staging keys too, that were begun some time
+    /// ago. Azure drops parts that nobody put together by itself, after a week.
     pub(super) async fn abort_unfinished(
         &self,
-        prefix: &str,
+        of: &str,
         older_than: Duration,
     ) -> Result<(), Failure> {
         let listed = match self {
-            Self::S3(s3) => watched(of_s3(s3, prefix)).await?,
-            Self::Gcs(gcs) => watched(of_gcs(gcs, prefix)).await?,
+            Self::S3(s3) => watched(of_s3(s3, of)).await?,
+            Self::Gcs(gcs) => watched(of_gcs(gcs, of)).await?,
             Self::Azure(_) => return Ok(()),
         };
         let now = SystemTime::now();
@@ -48,8 +49,10 @@ impl Backend {
             let begun = upload.initiated.parse::<jiff::Timestamp>().ok();
             let age = begun.and_then(|begun| now.duration_since(begun.into()).ok());
             let is_old = older_than.is_zero() || age.is_some_and(|age| age >= older_than);
+            let rest = upload.key.strip_prefix(of);
+            let is_its = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(STAGING));
             let key = Path::parse(&upload.key).ok();
-            let Some(key) = key.filter(|_| is_old && upload.key.starts_with(prefix)) else {
+            let Some(key) = key.filter(|_| is_old && is_its) else {
                 continue;
             };
             let aborted = watched(self.parts().abort_multipart(&key, &upload.upload_id)).await;

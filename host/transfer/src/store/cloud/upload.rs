@@ -1,4 +1,7 @@
-//! Puts: in one part under a condition, or in many parts to a staging key and then copied.
+//! Puts: in one part under a condition, or in many parts, which become an object under a condition.
+//!
+//! Where the parts of an upload have no such end (Google Cloud Storage), they go to a staging key
+//! beside the object, and the whole is copied. Elsewhere they are nothing until they are put together.
 
 use super::client::{Backend, Client};
 use super::condition;
@@ -31,7 +34,7 @@ const MAX_PARTS: u64 = 10_000;
 /// Parts on their way at a time.
 const PARTS_IN_FLIGHT: usize = 2;
 /// Between an object's key and what tells one upload of it from another.
-const STAGING: &str = ".upload-";
+pub(super) const STAGING: &str = ".upload-";
 /// An upload that another process is still at is younger than this.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -43,20 +46,23 @@ pub(super) async fn put(
     expected: Expected,
     conditions_hold: bool,
 ) -> Result<Put, Trouble> {
-    if !conditions_hold && size(&client.writer, path).await?.is_some() {
+    let is_in_parts = expected.size > PART_BYTES;
+    // Much is not sent only to be refused in the end.
+    if (is_in_parts || !conditions_hold) && size(&client.writer, path).await?.is_some() {
         return Ok(Put::Occupied);
     }
+    let mode = if conditions_hold {
+        PutMode::Create
+    } else {
+        PutMode::Overwrite
+    };
     let mut reader = Reader::open(source, expected, client.writer.label()).await?;
     let attributes = attributes(client, plan);
-    if expected.size <= PART_BYTES {
+    if !is_in_parts {
         let (bytes, _) = reader.next(expected.size).await?;
         fault::point("storage.cloud.put");
         let options = PutOptions {
-            mode: if conditions_hold {
-                PutMode::Create
-            } else {
-                PutMode::Overwrite
-            },
+            mode,
             attributes,
             ..PutOptions::default()
         };
@@ -70,22 +76,24 @@ pub(super) async fn put(
         };
     }
     collect(client, path, ABANDONED_AFTER).await;
-    let staging = Path::parse(format!("{path}{STAGING}{}", Uuid::now_v7()))
-        .map_err(|_| Error::invalid("write an object", "its staging key is none"))?;
-    let mut staged = Staged::begin(client, &staging, attributes).await?;
+    let mut upload = Upload::begin(client, path, attributes).await?;
     fault::point("storage.cloud.part.begin");
-    let parts = match staged.send(&mut reader, expected).await {
+    let parts = match upload.send(&mut reader, expected).await {
         Ok(parts) => parts,
         Err(error) => {
-            staged.abandon().await;
+            upload.abandon().await;
             return Err(error);
         }
     };
     fault::point("storage.cloud.part.sent");
-    let outcome = staged.publish(path, parts, conditions_hold).await;
-    staged.abandon().await;
+    let published = upload.publish(path, parts, mode).await;
+    upload.abandon().await;
     fault::point("storage.cloud.part.done");
-    Ok(outcome?)
+    match published {
+        Ok(()) => Ok(Put::Created),
+        Err(failure) if failure.is_condition() => Ok(Put::Occupied),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 fn attributes(client: &Client, plan: &NativePlan) -> Attributes {
@@ -107,11 +115,19 @@ fn attributes(client: &Client, plan: &NativePlan) -> Attributes {
 
 /// The object's size; `None` when it is missing.
 pub(super) async fn size(backend: &Backend, path: &Path) -> Result<Option<u64>, Failure> {
-    let options = GetOptions {
-        head: true,
-        ..GetOptions::default()
+    let look = |head| {
+        let options = GetOptions {
+            head,
+            ..GetOptions::default()
+        };
+        watched(backend.objects().get_opts(path, options))
     };
-    match watched(backend.objects().get_opts(path, options)).await {
+    let looked = match look(true).await {
+        // Without a body the answer does not say whether the object is missing or its container.
+        Err(failure) if failure.is_missing() && failure.is_without_code() => look(false).await,
+        looked => looked,
+    };
+    match looked {
         Ok(result) => Ok(Some(result.meta.size)),
         Err(failure) if failure.is_missing() => Ok(None),
         Err(failure) => Err(failure),
@@ -133,11 +149,16 @@ pub(super) async fn remove(backend: &Backend, path: &Path) -> Result<(), Failure
 /// Removes what uploads of this object left behind that ended some time ago. A store that does not
 /// say what is there keeps it: its own rules for unfinished uploads apply.
 pub(super) async fn collect(client: &Client, path: &Path, older_than: Duration) {
-    let prefix = format!("{path}{STAGING}");
-    if let Err(failure) = client.writer.abort_unfinished(&prefix, older_than).await {
+    let unfinished = client.writer.abort_unfinished(path.as_ref(), older_than);
+    if let Err(failure) = unfinished.await {
         let error = failure.into_error("look for unfinished uploads", &client.store);
         tracing::debug!(storage.store = client.store, "{error}");
     }
+    // Elsewhere there is but what a try of the server left: that waits for the object's end.
+    if !client.writer.is_staging() && !older_than.is_zero() {
+        return;
+    }
+    let prefix = format!("{path}{STAGING}");
     let parent = path.as_ref().rsplit_once('/').map(|(parent, _)| parent);
     let parent = parent.and_then(|parent| Path::parse(parent).ok());
     let listed = watched(client.writer.objects().list_with_delimiter(parent.as_ref())).await;
@@ -170,33 +191,55 @@ pub(super) async fn collect(client: &Client, path: &Path, older_than: Duration) 
     }
 }
 
-/// An upload in parts to a staging key.
-struct Staged {
-    client: Arc<Client>,
-    key: Path,
-    id: MultipartId,
-    /// There is something to be removed, should this be dropped.
-    is_open: bool,
-    is_complete: bool,
+impl Backend {
+    /// Whether an upload in parts goes to a staging key.
+    const fn is_staging(&self) -> bool {
+        matches!(self, Self::Gcs(_))
+    }
 }
 
-impl Staged {
+/// An upload in parts.
+struct Upload {
+    client: Arc<Client>,
+    /// Where its parts go: the object's own key, or a staging key.
+    key: Path,
+    id: MultipartId,
+    attributes: Attributes,
+    /// There is something to be removed, should this be dropped.
+    is_open: bool,
+    /// The parts are an object under the staging key.
+    is_staged: bool,
+}
+
+impl Upload {
     async fn begin(
         client: &Arc<Client>,
-        key: &Path,
+        path: &Path,
         attributes: Attributes,
-    ) -> Result<Self, Failure> {
-        let options = PutMultipartOptions {
-            attributes,
-            ..PutMultipartOptions::default()
+    ) -> Result<Self, Trouble> {
+        let key = if client.writer.is_staging() {
+            Path::parse(format!("{path}{STAGING}{}", Uuid::now_v7()))
+                .map_err(|_| Error::invalid("write an object", "its staging key is none"))?
+        } else {
+            path.clone()
         };
-        let id = watched(client.writer.parts().create_multipart_opts(key, options)).await?;
+        let id = if let Backend::Azure(_) = &client.writer {
+            // Each block has a name that no other upload gives, and all go by themselves.
+            None
+        } else {
+            let options = PutMultipartOptions {
+                attributes: attributes.clone(),
+                ..PutMultipartOptions::default()
+            };
+            Some(watched(client.writer.parts().create_multipart_opts(&key, options)).await?)
+        };
         Ok(Self {
             client: Arc::clone(client),
-            key: key.clone(),
-            id,
-            is_open: true,
-            is_complete: false,
+            key,
+            is_open: id.is_some(),
+            id: id.unwrap_or_default(),
+            attributes,
+            is_staged: false,
         })
     }
 
@@ -205,29 +248,35 @@ impl Staged {
         let num_parts = usize::try_from(expected.size.div_ceil(part_bytes)).unwrap_or(usize::MAX);
         let mut parts: Vec<Option<PartId>> = Vec::new();
         let mut on_their_way = FuturesUnordered::new();
-        let mut index = 0;
-        loop {
-            while on_their_way.len() < PARTS_IN_FLIGHT && index < num_parts {
-                let (bytes, _) = reader.next(part_bytes).await?;
-                let number = index;
-                on_their_way.push(async move {
-                    let backend = self.client.writer.parts();
-                    let payload = PutPayload::from(bytes);
-                    let sent = backend.put_part(&self.key, &self.id, number, payload);
-                    watched(sent).await.map(|part| (number, part))
-                });
-                parts.push(None);
-                index += 1;
+        let sent = async {
+            let mut index = 0;
+            loop {
+                while on_their_way.len() < PARTS_IN_FLIGHT && index < num_parts {
+                    let (bytes, _) = reader.next(part_bytes).await?;
+                    let number = index;
+                    on_their_way.push(async move {
+                        let backend = self.client.writer.parts();
+                        let payload = PutPayload::from(bytes);
+                        let sent = backend.put_part(&self.key, &self.id, number, payload);
+                        watched(sent).await.map(|part| (number, part))
+                    });
+                    parts.push(None);
+                    index += 1;
+                }
+                let Some(sent) = on_their_way.next().await else {
+                    return Ok(parts.into_iter().flatten().collect());
+                };
+                let (number, part) = sent?;
+                fault::point("storage.cloud.part");
+                if let Some(slot) = parts.get_mut(number) {
+                    *slot = Some(part);
+                }
             }
-            let Some(sent) = on_their_way.next().await else {
-                return Ok(parts.into_iter().flatten().collect());
-            };
-            let (number, part) = sent?;
-            fault::point("storage.cloud.part");
-            if let Some(slot) = parts.get_mut(number) {
-                *slot = Some(part);
-            }
-        }
+        };
+        let sent = sent.await;
+        // A server that is told to forget an upload may keep a part that comes in meanwhile.
+        while on_their_way.next().await.is_some() {}
+        sent
     }
 
     /// Puts the parts together and gives the whole its name, never over another object.
@@ -235,65 +284,74 @@ impl Staged {
         &mut self,
         path: &Path,
         parts: Vec<PartId>,
-        conditions_hold: bool,
-    ) -> Result<Put, Failure> {
-        let backend = &self.client.writer;
-        watched(
-            backend
-                .parts()
-                .complete_multipart(&self.key, &self.id, parts),
-        )
-        .await?;
-        self.is_complete = true;
-        fault::point("storage.cloud.part.complete");
-        let options = CopyOptions {
-            mode: if conditions_hold {
-                CopyMode::Create
-            } else {
-                CopyMode::Overwrite
-            },
-            ..CopyOptions::default()
-        };
-        match watched(backend.objects().copy_opts(&self.key, path, options)).await {
-            Ok(()) => Ok(Put::Created),
-            Err(failure) if failure.is_condition() => Ok(Put::Occupied),
-            Err(failure) => Err(failure),
+        mode: PutMode,
+    ) -> Result<(), Failure> {
+        match &self.client.writer {
+            Backend::Azure(azure) => azure.commit(path, &parts, &self.attributes).await,
+            Backend::S3(s3) => {
+                s3.complete(path, &self.id, &parts, &mode).await?;
+                fault::point("storage.cloud.part.complete");
+                self.is_open = false;
+                Ok(())
+            }
+            Backend::Gcs(_) => {
+                let backend = &self.client.writer;
+                let whole = backend
+                    .parts()
+                    .complete_multipart(&self.key, &self.id, parts);
+                watched(whole).await?;
+                self.is_staged = true;
+                fault::point("storage.cloud.part.complete");
+                let options = CopyOptions {
+                    mode: match mode {
+                        PutMode::Overwrite => CopyMode::Overwrite,
+                        PutMode::Create | PutMode::Update(_) => CopyMode::Create,
+                    },
+                    ..CopyOptions::default()
+                };
+                watched(backend.objects().copy_opts(&self.key, path, options)).await
+            }
         }
     }
 
-    /// Removes what is staged.
+    /// Removes what is left of it.
     async fn abandon(mut self) {
-        self.is_open = false;
-        abandon(&self.client, &self.key, &self.id, self.is_complete).await;
+        if std::mem::take(&mut self.is_open) {
+            abandon(&self.client, &self.key, &self.id, self.is_staged).await;
+        }
     }
 }
 
-impl Drop for Staged {
+impl Drop for Upload {
     fn drop(&mut self) {
         // Its caller left in the middle: at the end of its time, or of the process's.
         if self.is_open
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let (client, key) = (Arc::clone(&self.client), self.key.clone());
-            let (id, is_complete) = (self.id.clone(), self.is_complete);
-            runtime.spawn(async move { abandon(&client, &key, &id, is_complete).await });
+            let (id, is_staged) = (self.id.clone(), self.is_staged);
+            runtime.spawn(async move { abandon(&client, &key, &id, is_staged).await });
         }
     }
 }
 
-async fn abandon(client: &Client, key: &Path, id: &MultipartId, is_complete: bool) {
-    let removed = if is_complete {
+async fn abandon(client: &Client, key: &Path, id: &MultipartId, is_staged: bool) {
+    let removed = if is_staged {
         remove(&client.writer, key).await
     } else {
         let aborted = watched(client.writer.parts().abort_multipart(key, id)).await;
         match aborted {
-            // Perhaps it was put together, and the answer got lost.
-            Err(failure) if failure.is_missing() => remove(&client.writer, key).await,
-            aborted => aborted,
+            // Perhaps it was put together, and the answer got lost. Under the object's own key that
+            // is no harm; nor is it known to be ours.
+            Err(failure) if failure.is_missing() && client.writer.is_staging() => {
+                remove(&client.writer, key).await
+            }
+            Err(failure) if !failure.is_missing() => Err(failure),
+            _ => Ok(()),
         }
     };
     if let Err(failure) = removed {
-        let error = failure.into_error("remove what is staged", &client.store);
+        let error = failure.into_error("remove what is left of an upload", &client.store);
         tracing::warn!(
             storage.store = client.store,
             "left `{key}` behind, for the next upload or deletion to remove: {error}"

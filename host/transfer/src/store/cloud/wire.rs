@@ -4,6 +4,7 @@
 use super::seen;
 use crate::error::Error;
 use crate::fetch::{Fetcher, HostClass, Outgoing, attempt};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bytes::Bytes;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap};
@@ -24,6 +25,8 @@ const MAX_DOCUMENT_BYTES: usize = 8 << 20;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A credential that is none, as clients send it which cannot do without.
 const EMPTY_BEARER: &str = "Bearer ";
+/// How often a request of our own making is sent again.
+const NUM_RETRIES: usize = 3;
 
 /// Sends the requests of one store.
 #[derive(Clone, Debug)]
@@ -42,6 +45,23 @@ impl Wire {
         match &self.metadata {
             Some(metadata) if metadata.policy().check(url).is_ok() => metadata,
             _ => &self.fetcher,
+        }
+    }
+
+    /// Sends a request that may come twice, again while the server cannot answer it now.
+    pub(super) async fn insist(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut waits = ExponentialBuilder::default()
+            .with_max_times(NUM_RETRIES)
+            .with_jitter()
+            .build();
+        loop {
+            let answer = self.call(request.clone()).await?;
+            match waits.next() {
+                Some(wait) if matches!(answer.status().as_u16(), 500 | 502..=504) => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Ok(answer),
+            }
         }
     }
 }
