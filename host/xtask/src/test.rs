@@ -94,6 +94,7 @@ impl Area {
                 Tool::Nginx,
                 Tool::Tofu,
                 Tool::ExampleProvider,
+                Tool::Terraform,
                 Tool::Versitygw,
                 Tool::Azurite,
                 Tool::FakeGcsServer,
