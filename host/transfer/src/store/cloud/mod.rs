@@ -31,7 +31,7 @@ pub use access::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess
 
 use super::location::Remote;
 use super::tag::{self, Tags};
-use super::{Expected, Put, RemoteLimits, Source};
+use super::{Expected, Put, RemoteLimits, Sibling, Source};
 use crate::body::{ArtifactBody, Check, Incoming, Remote as RemoteSource, RemoteBody};
 use crate::egress::EgressPolicy;
 use crate::error::{Damage, Error};
@@ -219,6 +219,26 @@ impl CloudStore {
             Ok(upload::size(&object.client.writer, &object.path).await?)
         };
         self.sync(plan, &attempt("look at", plan), work).await
+    }
+
+    /// What lies in the object's folder.
+    pub(super) async fn siblings(&self, plan: &NativePlan) -> Result<Vec<Sibling>, Error> {
+        let work = |object: Object| async move {
+            let parent = object.path.as_ref().rsplit_once('/');
+            let parent = parent.and_then(|(parent, _)| Path::parse(parent).ok());
+            let objects = object.client.writer.objects();
+            let listed = watched(objects.list_with_delimiter(parent.as_ref())).await?;
+            let sibling = |object: object_store::ObjectMeta| {
+                Some(Sibling {
+                    name: object.location.filename()?.to_owned(),
+                    size: object.size,
+                    modified: object.last_modified.into(),
+                })
+            };
+            Ok(listed.objects.into_iter().filter_map(sibling).collect())
+        };
+        self.sync(plan, &attempt("list the folder of", plan), work)
+            .await
     }
 
     /// Removes an object, and what an upload of it left behind; one that is gone is removed.
