@@ -52,7 +52,7 @@ async fn settled(server: &S3) {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn opentofu_installs_from_a_bucket() {
     journey(&cloud(&S3::start().await), Kind::Tofu).await;
 }
@@ -60,7 +60,7 @@ async fn opentofu_installs_from_a_bucket() {
 mod terraform {
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn terraform_installs_from_a_bucket() {
         journey(&cloud(&S3::start().await), Kind::Terraform).await;
     }
