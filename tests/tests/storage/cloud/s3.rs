@@ -220,7 +220,7 @@ async fn a_resource_cannot_choose_what_is_not_granted() {
     assert_eq!(server.take_seen(), [].into());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_version_records_is_found_and_goes_when_that_is_asked_for() {
     let server = S3::start().await;
     let (registry, path, bytes) = with_blob(&server, "").await;
