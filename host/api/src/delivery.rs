@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use opendepot_actors::registry::plan_key;
 use opendepot_domain::{
     ArtifactId, ArtifactKind, ArtifactRecord, Kind, Operation, Presign, Transfer,
 };
@@ -159,25 +160,24 @@ impl Download<'_> {
         P: Fn(Operation) -> F,
     {
         let _permit = self.state.metadata_permit()?;
-        let ttl_seconds = presign.ttl_seconds;
+        let ttl = Duration::from_secs(presign.ttl_seconds.into());
+        let operation = Operation::Presign(presign.ttl_seconds);
+        let key = plan_key(self.record, operation);
+        if let Some(link) = self.state.links().get(&key, ttl) {
+            return Ok(Some(self.linked(link)));
+        }
         let link = async {
-            let plan = plan(Operation::Presign(ttl_seconds)).await;
+            let plan = plan(operation).await;
             let plan = plan.map_err(|error| (error.kind(), error.to_string()))?;
-            let ttl = Duration::from_secs(ttl_seconds.into());
             let link = self.state.options().stores.presign(&plan, ttl).await;
-            link.map_err(|error| (error.kind(), error.to_string()))
+            let link = link.map_err(|error| (error.kind(), error.to_string()))?;
+            HeaderValue::from_str(link.as_str())
+                .map_err(|_| (Kind::Internal, "it cannot be a header".to_owned()))
         };
         let refused = match link.await {
             Ok(link) => {
-                let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
-                let out = response.headers_mut();
-                insert(out, header::LOCATION, link.as_str());
-                out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                documents::no_referrer(out);
-                let metrics = self.state.metrics();
-                let linked = metrics.bytes(self.subject.kind, &self.record.store, Mode::Presign);
-                linked.increment(self.record.size);
-                return Ok(Some(response));
+                self.state.links().insert(key, link.clone());
+                return Ok(Some(self.linked(link)));
             }
             Err(refused) => refused,
         };
@@ -196,6 +196,18 @@ impl Download<'_> {
             "failed to generate a pre-signed link to the storage, and bytes are not to be proxied \
              (`storageConfig.presign.fallbackToProxy` is false)",
         ))
+    }
+
+    fn linked(&self, link: HeaderValue) -> Response {
+        let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+        let out = response.headers_mut();
+        out.insert(header::LOCATION, link);
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        documents::no_referrer(out);
+        let metrics = self.state.metrics();
+        let linked = metrics.bytes(self.subject.kind, &self.record.store, Mode::Presign);
+        linked.increment(self.record.size);
+        response
     }
 
     /// The bytes, once there is a permit for them.

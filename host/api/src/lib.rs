@@ -17,6 +17,7 @@ mod error;
 mod grammar;
 mod instrument;
 mod limits;
+mod links;
 mod metric;
 mod modules;
 mod providers;

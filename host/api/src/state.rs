@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::error::ApiError;
 use crate::limits::Limits;
+use crate::links::Links;
 use crate::metric::Edge;
 use opendepot_actors::RegistryHandle;
 use opendepot_identity::ArtifactKeys;
@@ -53,6 +54,7 @@ struct Inner {
     metrics: Edge,
     draining: AtomicBool,
     damage: OnceLock<mpsc::Sender<Damage>>,
+    links: Links,
 }
 
 /// Recorded bytes that could not be served as recorded.
@@ -81,6 +83,7 @@ impl ApiState {
             metrics: Edge::new(),
             draining,
             damage,
+            links: Links::default(),
         }))
     }
 
@@ -137,6 +140,11 @@ impl ApiState {
             .limits
             .num_metadata
             .saturating_sub(self.0.metadata.available_permits())
+    }
+
+    /// Links that were made a moment ago.
+    pub(crate) fn links(&self) -> &Links {
+        &self.0.links
     }
 
     pub(crate) fn metrics(&self) -> &Edge {

@@ -215,7 +215,9 @@ impl RegistryHandle {
     }
 }
 
-fn plan_key(record: &ArtifactRecord, operation: Operation) -> Sha256 {
+/// What tells one operation on one placement from all others.
+#[must_use]
+pub fn plan_key(record: &ArtifactRecord, operation: Operation) -> Sha256 {
     let mut input = opendepot_domain::canonical::Canonical::new("plan");
     input
         .field(record.plugin.as_str())

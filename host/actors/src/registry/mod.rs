@@ -13,7 +13,7 @@ pub use catalog::{
     Catalog, Document, Gone, ModuleEntry, ModuleVersion, Package, ProviderEntry, ProviderVersion,
     ServedRelease, package_key,
 };
-pub use handle::{RegistryHandle, RegistryOptions};
+pub use handle::{RegistryHandle, RegistryOptions, plan_key};
 pub use render::{RenderContext, SigningKeyDocument};
 pub use resource::{CatalogSource, ModuleResource, ProviderResource, Snapshot, VersionResource};
 

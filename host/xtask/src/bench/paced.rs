@@ -108,6 +108,10 @@ fn is_whole(bytes: &[u8], status: u16) -> Result<bool> {
     if answer.code != Some(status) {
         bail!("answered {:?} and not {status}", answer.code);
     }
+    // No body and no length (RFC 9110 section 8.6).
+    if status == 204 {
+        return Ok(true);
+    }
     let mut headers = answer.headers.iter();
     let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
     let length = length.context("an answer without `content-length`")?;
