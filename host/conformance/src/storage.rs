@@ -3,7 +3,7 @@
 use crate::planner::{Planner, domain_artifact};
 use crate::sample::{self, NOW};
 use crate::session::{Session, cut, shown};
-use crate::{ByteStore, Error, FileBytes, Options, data};
+use crate::{ByteStore, Error, Options, StoreBytes, data};
 use opendepot_domain::Operation;
 use opendepot_plugin::{GrantsConfig, SecretGrantConfig, StoreGrantConfig};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn under_host(
 ) -> Result<(), Error> {
     let temp = tempfile::tempdir().map_err(|e| Error::Host(e.to_string()))?;
     let root = temp.path().join("root");
-    let files = FileBytes::new(&root).map_err(|e| Error::Host(e.to_string()))?;
+    let files = StoreBytes::files(&root).map_err(|e| Error::Host(e.to_string()))?;
     let planner = match Planner::load(session, plugin, options, grants, &root).await? {
         Ok(planner) => planner,
         Err(reason) => {
@@ -89,6 +89,8 @@ async fn under_host(
     session.note("placement-granted", granted);
     let planned = planned(&planner).await;
     session.note("plan", planned);
+    let large = large(&planner).await;
+    session.note("plan-large", large);
     let artifact = sample::artifact();
     let plan = match domain_artifact(&artifact) {
         Ok(artifact) => match planner.locate(&artifact).await {
@@ -103,8 +105,9 @@ async fn under_host(
     };
     match plan {
         Ok(plan) if bytes.carries(&plan) => {
-            for (name, result) in data::check(&planner, &*bytes, temp.path()).await {
-                session.note(name, result);
+            let links = options.links.as_deref();
+            for check in data::check(&planner, &*bytes, links, temp.path()).await {
+                session.add(check);
             }
         }
         Ok(_) => session.skip(
@@ -320,6 +323,30 @@ async fn planned(planner: &Planner) -> Result<(), String> {
             && !reason.contains("unsupported")
         {
             return Err(reason);
+        }
+    }
+    Ok(())
+}
+
+/// Sizes that take more than 32 bits, or more than one request to a store of the clouds, have plans
+/// as any. Nothing moves.
+async fn large(planner: &Planner) -> Result<(), String> {
+    const GIB: u64 = 1 << 30;
+    let mut artifact = domain_artifact(&sample::artifact())?;
+    let sizes = [4, 5].map(|gib| [gib * GIB - 1, gib * GIB, gib * GIB + 1]);
+    for size in sizes.into_iter().flatten().chain([5 << 40]) {
+        artifact.size = size;
+        let told = |reason: String| format!("an artifact of {size} bytes: {reason}");
+        let place = planner.locate(&artifact).await.map_err(told)?;
+        for operation in [
+            Operation::Prepare,
+            Operation::Put,
+            Operation::Head,
+            Operation::Get,
+            Operation::Delete,
+        ] {
+            let planned = planner.plan(&place, &artifact, operation).await;
+            planned.map_err(told)?;
         }
     }
     Ok(())
