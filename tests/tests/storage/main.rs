@@ -8,6 +8,7 @@
 )]
 
 mod cloud;
+mod conformance;
 mod gateway;
 mod nginx;
 mod signing;

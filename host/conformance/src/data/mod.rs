@@ -224,9 +224,12 @@ impl Suite<'_> {
     }
 }
 
-/// Bytes in which no part is like another of its neighbours.
+/// Bytes in which no part is like its neighbours.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+    let period: Vec<u8> = (0..251_usize).map(|at| (at * 31 % 251) as u8).collect();
+    let mut bytes = period.repeat(len / period.len() + 1);
+    bytes.truncate(len);
+    bytes
 }
 
 /// Why cases of two contents at one place do not apply, where they do not.

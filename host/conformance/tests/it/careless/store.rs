@@ -179,8 +179,8 @@ impl Memory {
             _ => end + 1,
         };
         match content.get(start..end) {
-            Some(part) => Ok(part.to_vec()),
-            None => refuse(Kind::Invalid),
+            Some(part) if range.start <= range.end_inclusive => Ok(part.to_vec()),
+            _ => refuse(Kind::Invalid),
         }
     }
 
