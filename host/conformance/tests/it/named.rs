@@ -25,6 +25,8 @@ pub(crate) fn named(how: Named) -> Vec<u8> {
   (memory (export "memory") 8)
   (global $heap (mut i32) (i32.const 262144))
   (data (i32.const 1024) "s3://bucket")
+  (data (i32.const 1536) "GET")
+  (data (i32.const 1540) "https://store.test/x.zip")
   (data (i32.const 2048) "vpc/")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (local $at i32)

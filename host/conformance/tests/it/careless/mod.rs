@@ -10,7 +10,7 @@ use opendepot_conformance::{Outcome, Report};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Flaw, Memory};
+pub(crate) use store::{Flaw, Memory};
 
 /// What moves bytes, in the order in which it runs.
 const CASES: [&str; 15] = [
