@@ -24,7 +24,6 @@ const LINKS: [&str; 2] = ["data-link", "data-link-life"];
 /// Nothing failed, every case ran, and exactly these were skipped.
 #[track_caller]
 fn expect_only_skips(report: &Report, skipped: &[&str]) {
-    println!("{report}");
     assert!(report.is_ok(), "{report}");
     let checks = report.checks.iter();
     let cases = checks.filter(|check| check.name.starts_with("data-"));
