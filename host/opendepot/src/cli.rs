@@ -366,12 +366,26 @@ impl TokenFileArgs {
     }
 }
 
+fn go_duration(text: &str) -> Result<std::time::Duration, String> {
+    opendepot_crds::parse_go_duration(text).map_err(|error| error.to_string())
+}
+
 /// Flags of `verify`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArgs {
     /// Fetch again what is missing or damaged, and adopt records whose seal is not ours.
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Also list what lies beside recorded artifacts and no Version records.
+    #[arg(long)]
+    pub(crate) orphans: bool,
+    /// Remove those of them that this registry named and that are older than `--grace`. What
+    /// `deletion-policy: Retain` kept is among them.
+    #[arg(long, requires = "orphans")]
+    pub(crate) collect: bool,
+    /// How old an orphan has to be.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = go_duration)]
+    pub(crate) grace: std::time::Duration,
     /// The flags that the registry runs with.
     #[command(flatten)]
     pub(crate) serve: ServeArgs,

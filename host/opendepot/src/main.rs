@@ -11,6 +11,7 @@ mod heartbeat;
 mod limits;
 mod memory;
 mod oci;
+mod orphans;
 mod paths;
 mod plugin;
 mod plugins;
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
             Err(problems) => usage(&problems),
         },
         Command::Verify(args) => match config::load(&args.serve, sub, refused) {
-            Ok(settled) => outcome(verify::run(settled.config, args.repair)),
+            Ok(settled) => outcome(verify::run(settled.config, &args)),
             Err(problems) => usage(&problems),
         },
         Command::Plugin(PluginCommand::New(args)) => outcome(plugin::new(&args)),

@@ -1,10 +1,12 @@
 //! `verify`: every stored artifact against what its Version records.
 
+use crate::cli::VerifyArgs;
 use crate::config::Config;
 use crate::control;
 use crate::data::DataDir;
 use crate::egress::Egress;
 use crate::oci::Puller;
+use crate::orphans;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -34,12 +36,12 @@ enum Finding {
 }
 
 /// Runs the command: exit 0 when everything is whole.
-pub(crate) fn run(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(config: Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(verify(config, repair))
+    runtime.block_on(verify(config, args))
 }
 
-async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
+async fn verify(config: Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     if !config.data_dir.is_dir() {
         bail!("there is no data directory `{}`", config.data_dir.display());
     }
@@ -90,7 +92,7 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
         };
         num_bad += 1;
         bar.suspend(|| eprintln!("{name}: {label}"));
-        if repair && must_repair {
+        if args.repair && must_repair {
             verifier
                 .repair(version, &finding, &client)
                 .await
@@ -100,6 +102,9 @@ async fn verify(config: Config, repair: bool) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     crate::say(&format!("{num_whole} whole, {num_bad} not\n"))?;
+    if args.orphans {
+        verifier.orphans(&versions, &api, args).await?;
+    }
     Ok(if num_bad == 0 {
         ExitCode::SUCCESS
     } else {
@@ -127,10 +132,10 @@ fn progress(versions: &[Version]) -> ProgressBar {
     bar
 }
 
-struct Verifier {
+pub(crate) struct Verifier {
     keys: Arc<ArtifactKeys>,
     plugins: PluginHost,
-    stores: Stores,
+    pub(crate) stores: Stores,
     bar: ProgressBar,
 }
 
@@ -167,7 +172,7 @@ impl Verifier {
         }
     }
 
-    async fn plan(
+    pub(crate) async fn plan(
         &self,
         version: &Version,
         record: &ArtifactRecord,
@@ -190,6 +195,47 @@ impl Verifier {
             .plan(record, &artifact, operation, now)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// Lists what no Version records, and removes it where that is asked for.
+    async fn orphans(
+        &self,
+        versions: &[Version],
+        api: &Api<Version>,
+        args: &VerifyArgs,
+    ) -> anyhow::Result<ExitCode> {
+        let found = orphans::find(self, versions).await;
+        for folder in &found.unlisted {
+            eprintln!("cannot be listed: {folder}");
+        }
+        let (now, mut num_removed) = (SystemTime::now(), 0_usize);
+        let mut stay = Vec::new();
+        let mut leave = Vec::new();
+        for orphan in &found.orphans {
+            match orphan.stays(args.grace, now) {
+                Some(reason) => stay.push(format!("{}: {reason}", orphan.shown())),
+                None if !args.collect => stay.push(orphan.shown()),
+                None => leave.push(orphan),
+            }
+        }
+        if !leave.is_empty() {
+            // The second look: what was recorded since the first is no orphan.
+            let again = api.list(&ListParams::default()).await;
+            let again = again.context("cannot list the versions again")?.items;
+            for orphan in leave {
+                if orphans::remove(self, orphan, &again).await? {
+                    num_removed += 1;
+                    eprintln!("removed: {}", orphan.shown());
+                }
+            }
+        }
+        for orphan in &stay {
+            eprintln!("no version records {orphan}");
+        }
+        crate::say(&format!(
+            "{} orphans, {num_removed} of them removed\n",
+            found.orphans.len()
+        ))
     }
 
     /// Removes damaged bytes, so that the create-only put can succeed, and asks for a sync; an

@@ -45,7 +45,7 @@ pub use fetch::{
 };
 pub use store::{
     ByteRange, CloudCredential, CloudCredentialKind, Expected, HashedState, NativeAccess, Put,
-    RemoteLimits, SignedHeaders, Source, StoreAccess, StoreLimits, Stores, StoresConfig,
+    RemoteLimits, Sibling, SignedHeaders, Source, StoreAccess, StoreLimits, Stores, StoresConfig,
     backend_label,
 };
 pub use sweep::sweep_directory;

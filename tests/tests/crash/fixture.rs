@@ -79,10 +79,13 @@ pub(crate) fn take_away(setup: &Setup) {
     write_note(&manifests, &less);
 }
 
-/// The module is to be kept elsewhere.
+/// A second backend.
+pub(crate) const ELSEWHERE: &str = "plugins:\n  - name: elsewhere\n    source: { builtin: storage-fs }\n    settings: { root: /depot }\n";
+
+/// The module is to be kept there.
 pub(crate) fn move_tool(setup: &Setup) {
-    let moved =
-        tool().config("storageConfig: { fileSystem: { directoryPath: /data/modules/moved } }");
+    let place = "{ plugin: { name: elsewhere, settings: { directoryPath: /depot/moved } } }";
+    let moved = tool().config(&format!("storageConfig: {place}"));
     fs::write(setup.manifests().join("tool.yaml"), moved.yaml()).unwrap();
 }
 

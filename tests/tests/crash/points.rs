@@ -172,6 +172,7 @@ async fn migration() -> Matrix {
     let (old, setup) = first.undisturbed(|facts| facts.len() == 1).await;
     let start = Start::Existing(setup, fixture::move_tool);
     let mut scenario = Scenario::new(title, start, fixture::names_tool());
+    scenario.config = Some(fixture::ELSEWHERE);
     scenario.before = old.facts.clone();
     let (expected, _) = scenario.undisturbed(|facts| *facts == old.facts).await;
     let kept = expected.files.keys();

@@ -39,6 +39,8 @@ pub(crate) struct Scenario {
     pub(crate) verified: Mutex<BTreeSet<String>>,
     /// A folder on another disk, where what is fetched goes: it is stored by copying then.
     pub(crate) other_disk: Option<TempDir>,
+    /// A configuration file.
+    pub(crate) config: Option<&'static str>,
 }
 
 pub(crate) enum Start {
@@ -70,11 +72,15 @@ impl Scenario {
             before: Facts::new(),
             verified: Mutex::default(),
             other_disk: None,
+            config: None,
         }
     }
 
     fn setup(&self) -> Setup {
-        let setup = Setup::plain();
+        let mut setup = Setup::plain();
+        if let Some(config) = self.config {
+            setup = setup.config(config);
+        }
         match &self.start {
             Start::Fresh(write) => write(&setup),
             Start::Existing(existing, change) => {

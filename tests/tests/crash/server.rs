@@ -157,7 +157,11 @@ impl Drop for Server {
 
 /// `opendepot verify` on the data dir of a setup.
 pub(crate) async fn verify(setup: &Setup) -> Output {
-    run(setup, &["verify"]).await
+    let config = setup.dir().join("config.yaml");
+    let config = config.to_str().filter(|_| config.is_file());
+    let mut arguments = vec!["verify"];
+    arguments.extend(config.iter().flat_map(|config| ["--config", config]));
+    run(setup, &arguments).await
 }
 
 /// Runs a command of the binary on the data dir of a setup to its end.

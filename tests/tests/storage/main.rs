@@ -16,7 +16,7 @@ mod signing;
 mod webdav;
 
 use opendepot_tests::fixture::NAMESPACE;
-use opendepot_tests::server::MODULES;
+use opendepot_tests::server::{MODULES, binary};
 use opendepot_tests::wait::SOON;
 use opendepot_tests::{Registry, Setup, wait_until};
 use serde_json::Value;
@@ -24,6 +24,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 /// Nobody should ever see it.
 const CANARY: &str = "c4n4ry-5ecret-0f-the-st0re";
@@ -104,6 +105,21 @@ async fn wait_condition(registry: &Registry, name: &str, words: &str) {
         }
     })
     .await;
+}
+
+/// What the command says about the artifacts of a running registry.
+fn verify(registry: &Registry, more: &[&str]) -> String {
+    let setup = registry.setup();
+    let output = Command::new(binary())
+        .arg("verify")
+        .args(more)
+        .arg("--config")
+        .arg(setup.dir().join("config.yaml"))
+        .arg("--data-dir")
+        .arg(setup.data_dir())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 /// The sum of a metric's samples whose line holds all these words.

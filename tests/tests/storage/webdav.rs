@@ -2,15 +2,14 @@
 
 use crate::nginx::{Door, Nginx};
 use crate::{
-    CANARY, download, expect_no_canary, metric, module_path, never_whole, wait_condition,
+    CANARY, download, expect_no_canary, metric, module_path, never_whole, verify, wait_condition,
     with_store, write_secret,
 };
 use opendepot_tests::fixture::{noise, write_example_provider};
-use opendepot_tests::server::{MODULES, PROVIDERS, binary};
+use opendepot_tests::server::{MODULES, PROVIDERS};
 use opendepot_tests::wait::SOON;
 use opendepot_tests::{Client, Kind, Module, Registry, Release, Setup, sha256, wait_until};
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const BASIC: &str = "auth: { basic: { user: depot, secret: web-secret } }";
@@ -140,19 +139,6 @@ async fn what_is_published_is_on_the_server_and_comes_back() {
 }
 
 /// What `opendepot verify` says.
-fn verify(registry: &Registry, more: &[&str]) -> String {
-    let setup = registry.setup();
-    let output = Command::new(binary())
-        .arg("verify")
-        .args(more)
-        .arg("--config")
-        .arg(setup.dir().join("config.yaml"))
-        .arg("--data-dir")
-        .arg(setup.data_dir())
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-}
 
 #[tokio::test]
 async fn bytes_that_changed_on_the_server_never_arrive_whole() {

@@ -3,6 +3,7 @@
 use super::beneath::Root;
 use super::identity::{self, Identity};
 use super::location::Key;
+use super::siblings::{self, Sibling};
 use super::verified::Verified;
 use super::{Expected, Put, Source, put};
 use crate::body::{ArtifactBody, FileBody, Pool};
@@ -97,6 +98,12 @@ impl FileStore {
             put::put(&root, &key, source, expected, &cancelled)
         })
         .await
+    }
+
+    pub(super) async fn siblings(&self, key: Key) -> Result<Vec<Sibling>, Error> {
+        let root = Arc::clone(&self.root);
+        let attempt = format!("list the folder of {}", named(&key));
+        blocking(attempt, move || siblings::of_file(&root, &key)).await
     }
 
     pub(super) async fn open_body(

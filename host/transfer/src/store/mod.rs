@@ -9,6 +9,7 @@ mod link;
 mod location;
 mod put;
 mod settings;
+mod siblings;
 mod signed;
 mod tag;
 mod verified;
@@ -23,6 +24,7 @@ pub(crate) use filesystem::{BACKEND as BACKEND_FILESYSTEM, Checked};
 pub use identity::HashedState;
 pub use limits::RemoteLimits;
 pub use settings::{StoreLimits, StoresConfig};
+pub use siblings::Sibling;
 pub use signed::SignedHeaders;
 pub(crate) use tag::Keeper;
 
@@ -308,6 +310,26 @@ impl Stores {
                 timed(signed::BACKEND, "head", store.head(request)).await
             }
             Object::Cloud(store, plan, backend) => timed(backend, "head", store.head(plan)).await,
+        }
+    }
+
+    /// What lies in the folder of an object, whether it is there or not.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a plan whose store cannot list, [`Error::Denied`] and
+    /// [`Error::Unavailable`] as the store has it.
+    pub async fn siblings(&self, plan: &Transfer) -> Result<Vec<Sibling>, Error> {
+        match self.object(plan)? {
+            Object::File(store, key) => {
+                timed(filesystem::BACKEND, "list", store.siblings(key)).await
+            }
+            Object::Signed(..) => Err(Error::invalid(
+                "list a folder",
+                "what signed requests reach cannot be listed",
+            )),
+            Object::Cloud(store, plan, backend) => {
+                timed(backend, "list", store.siblings(plan)).await
+            }
         }
     }
 

@@ -21,7 +21,7 @@ fn cloud(server: &GcsServer) -> Cloud {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn opentofu_installs_from_a_bucket_of_gcs() {
     journey(&cloud(&GcsServer::start(&[FIRST]).await), Kind::Tofu).await;
 }
@@ -29,7 +29,7 @@ async fn opentofu_installs_from_a_bucket_of_gcs() {
 mod terraform {
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn terraform_installs_from_a_bucket_of_gcs() {
         let server = GcsServer::start(&[FIRST]).await;
         journey(&cloud(&server), Kind::Terraform).await;

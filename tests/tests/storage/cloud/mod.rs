@@ -75,7 +75,7 @@ storage: {{ default: {{ {block}{presign} }} }}
         write_example_provider(&manifests);
         let registry = setup.start().await;
         registry.wait_module("hello", &["1.0.0"]).await;
-        registry.wait_provider("example", &["2.0.0", "1.0.0"]).await;
+        registry.wait_provider("example", &["1.1.0", "1.0.0"]).await;
         registry
     }
 }
@@ -149,7 +149,7 @@ async fn bytes_by(registry: &Registry, mode: &str) -> f64 {
 
 /// Where a package's bytes are: a capability.
 pub(crate) async fn package_path(registry: &Registry) -> String {
-    let document = format!("{PROVIDERS}/team/example/2.0.0/download/linux/amd64");
+    let document = format!("{PROVIDERS}/team/example/1.1.0/download/linux/amd64");
     let document = registry.json(&document).await;
     let url = document["download_url"].as_str().unwrap();
     url.strip_prefix(&registry.base()).unwrap_or(url).to_owned()

@@ -1,7 +1,7 @@
 //! storage-s3 before a server in this process, which can be told to do wrong.
 
 use super::{Cloud, PRESIGN, journey, link, write_key};
-use crate::{download, expect_no_canary, module_path, never_whole, wait_condition};
+use crate::{download, expect_no_canary, module_path, never_whole, verify, wait_condition};
 use opendepot_tests::fixture::noise;
 use opendepot_tests::s3::{KEYS, Mode, S3};
 use opendepot_tests::wait::SOON;
@@ -52,7 +52,7 @@ async fn settled(server: &S3) {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn opentofu_installs_from_a_bucket() {
     journey(&cloud(&S3::start().await), Kind::Tofu).await;
 }
@@ -60,7 +60,7 @@ async fn opentofu_installs_from_a_bucket() {
 mod terraform {
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn terraform_installs_from_a_bucket() {
         journey(&cloud(&S3::start().await), Kind::Terraform).await;
     }
@@ -218,6 +218,33 @@ async fn a_resource_cannot_choose_what_is_not_granted() {
         wait_condition(&registry, &format!("{name}-1-0-0"), "False").await;
     }
     assert_eq!(server.take_seen(), [].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_version_records_is_found_and_goes_when_that_is_asked_for() {
+    let server = S3::start().await;
+    let (registry, path, bytes) = with_blob(&server, "").await;
+    let key = server.keys()[0].clone();
+    let folder = key.rsplit_once('/').unwrap().0;
+    let orphan = format!("{folder}/2917ab99-c93a-861b-afe6-eeb9507591d5.zip");
+    let foreign = format!("{folder}/notes.txt");
+    for key in [&orphan, &foreign] {
+        fs::write(server.object(key), "left").unwrap();
+    }
+    // Seen, and left alone: it is not to be removed, or not old enough yet.
+    for more in [&["--orphans"][..], &["--orphans", "--collect"]] {
+        let said = verify(&registry, more);
+        assert!(said.contains("1 whole, 0 not"), "{said}");
+        assert!(said.contains("2 orphans, 0 of them removed"), "{said}");
+        assert!(said.contains(&orphan) && said.contains(&foreign), "{said}");
+        assert_eq!(server.keys().len(), 3);
+    }
+    let said = verify(&registry, &["--orphans", "--collect", "--grace", "0s"]);
+    assert!(said.contains("2 orphans, 1 of them removed"), "{said}");
+    let mut left = vec![key, foreign];
+    left.sort();
+    assert_eq!(server.keys(), left);
+    assert_eq!(download(&registry, &path).await, bytes);
 }
 
 #[tokio::test]

@@ -32,12 +32,12 @@ fn azurite(server: &ObjectServer) -> Cloud {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn opentofu_installs_from_versitygw() {
     journey(&versitygw(&ObjectServer::versitygw().await), Kind::Tofu).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn opentofu_installs_from_azurite() {
     journey(&azurite(&ObjectServer::azurite().await), Kind::Tofu).await;
 }
@@ -45,13 +45,13 @@ async fn opentofu_installs_from_azurite() {
 mod terraform {
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn terraform_installs_from_versitygw() {
         let server = ObjectServer::versitygw().await;
         journey(&versitygw(&server), Kind::Terraform).await;
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn terraform_installs_from_azurite() {
         journey(&azurite(&ObjectServer::azurite().await), Kind::Terraform).await;
     }

@@ -2,14 +2,13 @@
 //! once, with an object of its own beside the one that is put (S10).
 
 use super::client::Client;
-use super::seen::watched;
+use super::seen::{Trouble, watched};
 use super::upload;
 use crate::error::Error;
 use moka::future::Cache;
 use object_store::path::Path;
 use object_store::{PutMode, PutOptions, PutPayload};
 use opendepot_domain::Sha256;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// What the names of tries begin with.
@@ -29,16 +28,21 @@ impl Conditions {
     ///
     /// # Errors
     /// As the server has it.
-    pub(super) async fn hold(&self, client: &Client, beside: &Path) -> Result<bool, Error> {
+    pub(super) async fn hold(&self, client: &Client, beside: &Path) -> Result<bool, Trouble> {
         let mut input = opendepot_domain::canonical::Canonical::new("store-conditions");
         input.field(&client.store).field(&client.endpoint);
         let key = Sha256::of(input.as_bytes());
-        let tried = self.0.try_get_with(key, attempt(client, beside)).await;
-        tried.map_err(|error: Arc<Error>| super::shared(&error))
+        // Two who try at once do no harm.
+        if let Some(known) = self.0.get(&key).await {
+            return Ok(known);
+        }
+        let hold = attempt(client, beside).await?;
+        self.0.insert(key, hold).await;
+        Ok(hold)
     }
 }
 
-async fn attempt(client: &Client, beside: &Path) -> Result<bool, Error> {
+async fn attempt(client: &Client, beside: &Path) -> Result<bool, Trouble> {
     let what = format!("try out conditions on `{}`", client.store);
     let name = format!("{PROBE}{}", Uuid::now_v7());
     let probe = match beside.as_ref().rsplit_once('/') {
@@ -54,7 +58,7 @@ async fn attempt(client: &Client, beside: &Path) -> Result<bool, Error> {
     match put().await {
         Ok(_) => {}
         Err(failure) if failure.is_unknown_request() => return Ok(ignored(client)),
-        Err(failure) => return Err(failure.into_error(&what, &client.store)),
+        Err(failure) => return Err(failure.into()),
     }
     let again = put().await;
     if let Err(failure) = upload::remove(&client.writer, &probe).await {
@@ -67,7 +71,7 @@ async fn attempt(client: &Client, beside: &Path) -> Result<bool, Error> {
     match again {
         Err(failure) if failure.is_condition() => Ok(true),
         Ok(_) => Ok(ignored(client)),
-        Err(failure) => Err(failure.into_error(&what, &client.store)),
+        Err(failure) => Err(failure.into()),
     }
 }
 

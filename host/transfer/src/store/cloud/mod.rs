@@ -31,7 +31,7 @@ pub use access::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess
 
 use super::location::Remote;
 use super::tag::{self, Tags};
-use super::{Expected, Put, RemoteLimits, Source};
+use super::{Expected, Put, RemoteLimits, Sibling, Source};
 use crate::body::{ArtifactBody, Check, Incoming, Remote as RemoteSource, RemoteBody};
 use crate::egress::EgressPolicy;
 use crate::error::{Damage, Error};
@@ -65,6 +65,8 @@ pub(super) struct CloudStore {
     access: Arc<dyn NativeAccess>,
     limits: RemoteLimits,
     granted: Cache<Sha256, Arc<Granted>>,
+    /// As stores told them.
+    regions: Cache<Sha256, String>,
     clients: Cache<Sha256, Arc<Client>>,
     conditions: Conditions,
     tags: Tags,
@@ -103,6 +105,7 @@ impl CloudStore {
             access,
             limits,
             granted,
+            regions: Cache::new(1_000),
             clients,
             conditions: Conditions::default(),
             tags: Tags::default(),
@@ -221,6 +224,26 @@ impl CloudStore {
         self.sync(plan, &attempt("look at", plan), work).await
     }
 
+    /// What lies in the object's folder.
+    pub(super) async fn siblings(&self, plan: &NativePlan) -> Result<Vec<Sibling>, Error> {
+        let work = |object: Object| async move {
+            let parent = object.path.as_ref().rsplit_once('/');
+            let parent = parent.and_then(|(parent, _)| Path::parse(parent).ok());
+            let objects = object.client.writer.objects();
+            let listed = watched(objects.list_with_delimiter(parent.as_ref())).await?;
+            let sibling = |object: object_store::ObjectMeta| {
+                Some(Sibling {
+                    name: object.location.filename()?.to_owned(),
+                    size: object.size,
+                    modified: object.last_modified.into(),
+                })
+            };
+            Ok(listed.objects.into_iter().filter_map(sibling).collect())
+        };
+        self.sync(plan, &attempt("list the folder of", plan), work)
+            .await
+    }
+
     /// Removes an object, and what an upload of it left behind; one that is gone is removed.
     pub(super) async fn delete(&self, plan: &NativePlan) -> Result<(), Error> {
         let work = |object: Object| async move {
@@ -303,15 +326,33 @@ impl CloudStore {
             Trouble::Other(error) => error,
         };
         match work(object).await {
-            Err(Trouble::Store(failure)) if failure.is_stale() => {
-                if self.renew(plan, &client).await? {
-                    work(self.object(plan).await?).await.map_err(told)
+            Err(Trouble::Store(failure)) => {
+                let is_other_now = if failure.is_stale() {
+                    self.renew(plan, &client).await?
                 } else {
-                    Err(told(Trouble::Store(failure)))
+                    self.learn_region(plan, &failure).await
+                };
+                if is_other_now {
+                    return work(self.object(plan).await?).await.map_err(told);
                 }
+                Err(told(Trouble::Store(failure)))
             }
             done => done.map_err(told),
         }
+    }
+
+    /// Takes the store's word for its region, which a record does not have; whether it is news. The
+    /// operator's word stands.
+    async fn learn_region(&self, plan: &NativePlan, failure: &Failure) -> bool {
+        let Some(region) = failure.other_region() else {
+            return false;
+        };
+        let key = access_key(plan);
+        if self.regions.get(&key).await.as_deref() == Some(region) {
+            return false;
+        }
+        self.regions.insert(key, region.to_owned()).await;
+        true
     }
 
     /// Looks for another credential; whether there is one.
@@ -344,16 +385,21 @@ impl CloudStore {
                 Error::invalid(format!("use key `{shown}`"), "it is not plain segments")
             })?;
         let granted = self.granted(plan).await?;
+        let mut access = granted.access.clone();
+        if access.region.is_none() {
+            access.region = self.regions.get(&access_key(plan)).await;
+        }
         let mut input = opendepot_domain::canonical::Canonical::new("store-client");
         input
             .field(store)
             .field(&granted.digest.to_string())
+            .field(access.region.as_deref().unwrap_or_default())
             .field(&format!("{:?}", placement.options));
         let digest = Sha256::of(input.as_bytes());
         let opened = self.clients.try_get_with(digest, async {
-            let wire = self.wire(&granted.access)?;
-            let (access, options) = (&granted.access, &placement.options);
-            Client::open(&remote, store, access, options, wire, &self.limits)
+            let wire = self.wire(&access)?;
+            let options = &placement.options;
+            Client::open(&remote, store, &access, options, wire, &self.limits)
                 .await
                 .map(Arc::new)
         });

@@ -166,6 +166,13 @@ impl Failure {
         code.is_some_and(|code| NO_CONTAINER.contains(&code))
     }
 
+    /// The region that the store says it is in, to a request that was signed for another.
+    pub(super) fn other_region(&self) -> Option<&str> {
+        let status = self.seen.status?.as_u16();
+        let is_redirected = matches!(status, 301 | 302 | 307 | 308 | 400);
+        self.seen.region.as_deref().filter(|_| is_redirected)
+    }
+
     /// In our own words.
     pub(super) fn into_error(self, attempt: &str, store: &str) -> Error {
         let is_without_container = self.is_without_container();
