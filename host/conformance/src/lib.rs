@@ -17,6 +17,7 @@
 mod auth;
 mod bytes;
 mod data;
+mod hosted;
 mod planner;
 mod report;
 mod sample;
