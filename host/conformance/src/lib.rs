@@ -5,7 +5,8 @@
 //! takes seconds.
 //!
 //! What it reads and writes: the plugin's folder, and a temporary folder where the plans of a
-//! storage plugin for `file:///` are carried out. Nothing is sent anywhere.
+//! storage plugin for `file:///` are carried out. Nothing is sent anywhere, but by who carries out
+//! plans for other stores ([`ByteStore`]).
 //!
 //! What may surprise: a check can only see what the settings make a plugin do. A policy without
 //! rules abstains in any order, so its suite says more with `--settings` that have some. A check
@@ -14,7 +15,9 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod bytes;
 mod data;
+mod hosted;
 mod planner;
 mod report;
 mod sample;
@@ -23,7 +26,7 @@ mod session;
 mod settings;
 mod storage;
 
-pub use data::{ByteStore, FileBytes, StoreError, Stored};
+pub use bytes::{ByteStore, Links, StoreBytes, StoreError, Stored, Visit};
 pub use report::{Check, Outcome, Report};
 
 use opendepot_plugin::{
@@ -49,6 +52,8 @@ pub struct Options {
     pub compile: CompileConfig,
     /// Carries out plans for other stores than `file:///`.
     pub bytes: Option<Arc<dyn ByteStore>>,
+    /// Follows links as a client does; absent: none is.
+    pub links: Option<Arc<dyn Links>>,
 }
 
 /// A suite that could not begin, for a reason that is not the plugin's.

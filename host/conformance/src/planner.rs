@@ -13,6 +13,7 @@ use opendepot_plugin::{
 };
 use serde_json::{Map, Value};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The real host with the plugin alone in it.
 pub(crate) struct Planner {
@@ -79,6 +80,28 @@ impl Planner {
         artifact: &Artifact,
         operation: Operation,
     ) -> Result<Transfer, String> {
+        self.plan_at(place, artifact, operation, NOW).await
+    }
+
+    /// As [`Self::plan`], for what is carried out at once.
+    pub(crate) async fn plan_now(
+        &self,
+        place: &Placement,
+        artifact: &Artifact,
+        operation: Operation,
+    ) -> Result<Transfer, String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(NOW, |elapsed| elapsed.as_secs());
+        self.plan_at(place, artifact, operation, now).await
+    }
+
+    async fn plan_at(
+        &self,
+        place: &Placement,
+        artifact: &Artifact,
+        operation: Operation,
+        now: u64,
+    ) -> Result<Transfer, String> {
         let record = ArtifactRecord {
             plugin: self.name.clone(),
             store: place.store.clone(),
@@ -88,7 +111,7 @@ impl Planner {
             size: artifact.size,
             sha256: artifact.sha256,
         };
-        let planned = self.host.plan(&record, artifact, operation, NOW).await;
+        let planned = self.host.plan(&record, artifact, operation, now).await;
         planned.map_err(|error| error.to_string())
     }
 }

@@ -101,6 +101,10 @@ impl Session {
         }
     }
 
+    pub(crate) fn add(&mut self, check: Check) {
+        self.checks.push(check);
+    }
+
     pub(crate) fn note(&mut self, name: &'static str, result: Result<(), String>) {
         let outcome = match result {
             Ok(()) => Outcome::Passed,

@@ -1,20 +1,16 @@
 //! The storage world: places that are granted, distinct and stable; plans that keep to the record.
 
-use crate::planner::{Planner, domain_artifact};
 use crate::sample::{self, NOW};
 use crate::session::{Session, cut, shown};
-use crate::{ByteStore, Error, FileBytes, Options, data};
-use opendepot_domain::Operation;
-use opendepot_plugin::{GrantsConfig, SecretGrantConfig, StoreGrantConfig};
+use crate::{Error, Options, hosted};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The operations that every plugin must plan.
 const NEEDED: [&str; 4] = ["put", "get", "head", "delete"];
 /// A link for fifteen minutes.
-const PRESIGN_SECONDS: u32 = 900;
+pub(crate) const PRESIGN_SECONDS: u32 = 900;
 
 pub(crate) async fn check(
     session: &mut Session,
@@ -62,58 +58,9 @@ pub(crate) async fn check(
     }
     let grants = match &options.grants {
         Some(grants) => grants.clone(),
-        None => needed_grants(session, &placements, &plans),
+        None => hosted::needed_grants(session, &placements, &plans),
     };
-    under_host(session, plugin, options, grants).await
-}
-
-/// The plugin in a real host, with grants: what comes out has passed all of its checks.
-async fn under_host(
-    session: &mut Session,
-    plugin: &Path,
-    options: &Options,
-    grants: GrantsConfig,
-) -> Result<(), Error> {
-    let temp = tempfile::tempdir().map_err(|e| Error::Host(e.to_string()))?;
-    let root = temp.path().join("root");
-    let files = FileBytes::new(&root).map_err(|e| Error::Host(e.to_string()))?;
-    let planner = match Planner::load(session, plugin, options, grants, &root).await? {
-        Ok(planner) => planner,
-        Err(reason) => {
-            session.note("loads", Err(reason));
-            return Ok(());
-        }
-    };
-    session.note("loads", Ok(()));
-    let granted = granted(&planner).await;
-    session.note("placement-granted", granted);
-    let planned = planned(&planner).await;
-    session.note("plan", planned);
-    let artifact = sample::artifact();
-    let plan = match domain_artifact(&artifact) {
-        Ok(artifact) => match planner.locate(&artifact).await {
-            Ok(place) => planner.plan(&place, &artifact, Operation::Put).await,
-            Err(reason) => Err(reason),
-        },
-        Err(reason) => Err(reason),
-    };
-    let bytes: Arc<dyn ByteStore> = match &options.bytes {
-        Some(bytes) => Arc::clone(bytes),
-        None => Arc::new(files),
-    };
-    match plan {
-        Ok(plan) if bytes.carries(&plan) => {
-            for (name, result) in data::check(&planner, &*bytes, temp.path()).await {
-                session.note(name, result);
-            }
-        }
-        Ok(_) => session.skip(
-            "data",
-            "its plans are not for `file:///`, and nothing else is written here",
-        ),
-        Err(_) => session.skip("data", "there is no plan to carry out"),
-    }
-    Ok(())
+    hosted::check(session, plugin, options, grants).await
 }
 
 /// Store and key of every artifact of the suite.
@@ -157,7 +104,7 @@ fn planning(place: &Value, operation: &Value) -> Value {
     })
 }
 
-type Plans = Vec<(&'static str, Result<Result<Value, Value>, String>)>;
+pub(crate) type Plans = Vec<(&'static str, Result<Result<Value, Value>, String>)>;
 
 /// What the guest itself says to every operation.
 async fn raw_plans(session: &mut Session, place: &Value) -> Plans {
@@ -289,94 +236,4 @@ async fn hostile(session: &mut Session, place: &Value) -> Result<(), String> {
         session.answers("validate", &block, what).await?;
     }
     Ok(())
-}
-
-async fn granted(planner: &Planner) -> Result<(), String> {
-    for artifact in sample::artifacts() {
-        planner.locate(&domain_artifact(&artifact)?).await?;
-    }
-    Ok(())
-}
-
-/// Every operation of every artifact passes the host's checks of plans.
-async fn planned(planner: &Planner) -> Result<(), String> {
-    for artifact in sample::artifacts() {
-        let artifact = domain_artifact(&artifact)?;
-        let place = planner.locate(&artifact).await?;
-        for operation in [
-            Operation::Get,
-            Operation::Head,
-            Operation::Put,
-            Operation::Delete,
-            Operation::Prepare,
-        ] {
-            planner.plan(&place, &artifact, operation).await?;
-        }
-        // Where it makes no links the host streams; anything else that is refused is a mistake.
-        let link = planner
-            .plan(&place, &artifact, Operation::Presign(PRESIGN_SECONDS))
-            .await;
-        if let Err(reason) = link
-            && !reason.contains("unsupported")
-        {
-            return Err(reason);
-        }
-    }
-    Ok(())
-}
-
-/// What the plugin's own answers need, so that a suite needs no operator.
-fn needed_grants(session: &Session, placements: &[Value], plans: &Plans) -> GrantsConfig {
-    let stores: BTreeSet<&str> = placements
-        .iter()
-        .filter_map(|place| place.get("store")?.as_str())
-        // A server is granted as a host, which its plans name.
-        .filter(|store| !store.starts_with("https://") && !store.starts_with("http://"))
-        .collect();
-    let mut hosts = BTreeSet::new();
-    for plan in plans
-        .iter()
-        .filter_map(|(_, plan)| plan.as_ref().ok()?.as_ref().ok())
-    {
-        let url = plan.pointer("/signed/url").and_then(Value::as_str);
-        let Some(url) = url.and_then(|url| url::Url::parse(url).ok()) else {
-            continue;
-        };
-        if let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) {
-            let scheme = if url.scheme() == "http" {
-                "http://"
-            } else {
-                ""
-            };
-            hosts.insert(format!("{scheme}{host}:{port}"));
-        }
-    }
-    let hosts: Vec<String> = hosts.into_iter().collect();
-    let secrets = session.invoker.facts().needs.secrets.iter();
-    GrantsConfig {
-        stores: stores
-            .into_iter()
-            .map(|store| StoreGrantConfig {
-                pattern: store.to_owned(),
-                endpoint: None,
-                region: None,
-                options: BTreeMap::new(),
-                credentials: None,
-            })
-            .collect(),
-        secrets: secrets
-            // Any that the operator grants, of whom there is none here.
-            .filter(|name| *name != "*")
-            .map(|name| {
-                (
-                    name.clone(),
-                    SecretGrantConfig {
-                        hosts: hosts.clone(),
-                    },
-                )
-            })
-            .collect(),
-        hosts,
-        ..GrantsConfig::default()
-    }
 }

@@ -4,10 +4,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests: the way they report is to panic with what they saw"
 )]
 
 mod cloud;
+mod conformance;
 mod gateway;
 mod nginx;
 mod signing;

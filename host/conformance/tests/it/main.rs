@@ -15,6 +15,7 @@ mod careless;
 )]
 #[path = "../../../plugin/tests/it/guests.rs"]
 mod guests;
+mod named;
 mod shipped;
 
 use opendepot_conformance::{Options, Report};

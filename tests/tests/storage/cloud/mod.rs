@@ -3,8 +3,8 @@
 
 mod gcs;
 #[path = "../../../../host/transfer/tests/cloud/gcs_server/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "its other users need more of it")]
-mod gcs_server;
+#[expect(dead_code, reason = "its other users need more of it")]
+pub(crate) mod gcs_server;
 mod s3;
 mod servers;
 

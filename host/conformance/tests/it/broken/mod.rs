@@ -1,6 +1,7 @@
 //! Plugins that are broken on purpose: each fails the check that is about its fault.
 
 mod auth;
+mod plan;
 mod scan;
 mod storage;
 
@@ -43,7 +44,7 @@ pub(crate) fn fails(report: &Report, check: &str, expected: &str) {
 }
 
 /// Tens of milliseconds of work.
-const WORK: &str = "(i32.store (i32.const 2048) (i32.const 30000000))
+const WORK: &str = "(i32.store (i32.const 2048) (i32.const 50000000))
     (loop $more
       (i32.store (i32.const 2048) (i32.sub (i32.load (i32.const 2048)) (i32.const 1)))
       (br_if $more (i32.load (i32.const 2048))))

@@ -379,7 +379,7 @@ impl CloudStore {
         let remote = Remote::parse(store)?;
         let path = Path::parse(&placement.key)
             .ok()
-            .filter(|path| !placement.key.is_empty() && path.as_ref() == placement.key)
+            .filter(|path| is_plain(&placement.key) && path.as_ref() == placement.key)
             .ok_or_else(|| {
                 let shown: String = placement.key.escape_debug().take(200).collect();
                 Error::invalid(format!("use key `{shown}`"), "it is not plain segments")
@@ -449,6 +449,14 @@ impl CloudStore {
             of_copies: http::HeaderMap::new(),
         })
     }
+}
+
+/// What a key may be besides plain segments: stores take backslashes and control characters, which
+/// others then read as something else.
+fn is_plain(key: &str) -> bool {
+    const MAX_BYTES: usize = 1024;
+    let is_hostile = |c: char| c == '\\' || c.is_control();
+    (1..=MAX_BYTES).contains(&key.len()) && !key.contains(is_hostile)
 }
 
 /// What grants go by.

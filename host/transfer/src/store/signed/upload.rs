@@ -61,10 +61,20 @@ impl Upload {
     ) -> Result<(Self, Verdict), Failed> {
         let what = format!("source `{}`", path.display());
         let (attempt, path) = (format!("read {what}"), path.to_owned());
-        let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
-        let file = opened
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = File::open(path)?;
+            let len = file.metadata()?.len();
+            Ok((file, len))
+        });
+        let (file, len) = opened
+            .await
             .map_err(|_| Failed::lasting(Error::task(attempt.clone())))?
-            .map_err(|error| Failed::lasting(Error::io(attempt, &error)))?;
+            .map_err(|error: io::Error| Failed::lasting(Error::io(attempt, &error)))?;
+        // One that ends early shows while it is read; what is too much never would.
+        if len > expected.size {
+            let damaged = metric::corrupt(super::BACKEND, what, Damage::Size);
+            return Err(Failed::lasting(damaged));
+        }
         let verdict = Verdict::default();
         let upload = Self {
             state: State::Idle(file, sha2::Sha256::new()),

@@ -82,6 +82,7 @@ async fn a_source_that_is_not_as_expected_never_becomes_an_object() {
         ("flipped", flipped),
         ("short", bytes[..699_999].to_vec()),
         ("empty", Vec::new()),
+        ("long", [bytes.as_slice(), b"x"].concat()),
     ] {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), source).unwrap();
