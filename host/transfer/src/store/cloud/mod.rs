@@ -20,6 +20,7 @@ mod azure;
 mod client;
 mod condition;
 mod gcs;
+mod kept;
 mod s3;
 mod seen;
 mod session;
@@ -49,12 +50,10 @@ use opendepot_domain::{Kind, Sha256};
 use seen::{Failure, Trouble, watched};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 use wire::Wire;
 
-/// How long what the operator grants is remembered: a rotated credential is in use after this.
-const ACCESS_FOR: Duration = Duration::from_secs(30);
 const MAX_CLIENTS: u64 = 64;
 const CLIENT_IDLE_FOR: Duration = Duration::from_secs(600);
 
@@ -72,6 +71,8 @@ pub(super) struct CloudStore {
 
 struct Granted {
     access: StoreAccess,
+    /// What its `ca-file` holds.
+    authorities: Option<Vec<u8>>,
     /// Changes with anything in it.
     digest: Sha256,
 }
@@ -91,7 +92,7 @@ impl CloudStore {
     ) -> Self {
         let granted = Cache::builder()
             .max_capacity(1_000)
-            .time_to_live(ACCESS_FOR)
+            .time_to_live(limits.access_for)
             .build();
         let clients = Cache::builder()
             .max_capacity(MAX_CLIENTS)
@@ -264,7 +265,7 @@ impl CloudStore {
         let work = |object: Object| async move {
             let store = &plan.placement.store;
             let backend = &object.client.reader;
-            Ok(backend.sign(&object.path, ttl, attempt, store).await?)
+            backend.sign(&object.path, ttl, attempt, store).await
         };
         tokio::time::timeout(self.limits.read_timeout, self.fresh(plan, attempt, work))
             .await
@@ -296,6 +297,7 @@ impl CloudStore {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
+        let began = Instant::now();
         let object = self.object(plan).await?;
         let client = Arc::clone(&object.client);
         let told = |trouble| match trouble {
@@ -304,7 +306,7 @@ impl CloudStore {
         };
         match work(object).await {
             Err(Trouble::Store(failure)) if failure.is_stale() => {
-                if self.renew(plan, &client).await? {
+                if self.renew(plan, &client, began).await? {
                     work(self.object(plan).await?).await.map_err(told)
                 } else {
                     Err(told(Trouble::Store(failure)))
@@ -314,20 +316,25 @@ impl CloudStore {
         }
     }
 
-    /// Looks for another credential; whether there is one.
-    async fn renew(&self, plan: &NativePlan, client: &Client) -> Result<bool, Error> {
+    /// Looks for another credential than those that were there when the operation began; whether
+    /// there is one.
+    async fn renew(
+        &self,
+        plan: &NativePlan,
+        client: &Client,
+        began: Instant,
+    ) -> Result<bool, Error> {
         let before = self.granted(plan).await?.digest;
         self.granted.invalidate(&access_key(plan)).await;
         let is_session = match &client.writer {
-            Backend::S3(s3) => match &s3.session {
-                Some(session) => {
-                    session.forget().await;
-                    true
+            Backend::S3(s3) => {
+                if let Some(session) = &s3.session {
+                    session.forget(began);
                 }
-                None => false,
-            },
-            Backend::Gcs(gcs) => gcs.forget_credential().await,
-            Backend::Azure(_) => false,
+                s3.session.is_some()
+            }
+            Backend::Gcs(gcs) => gcs.forget_credential(began),
+            Backend::Azure(azure) => azure.forget_credential(began),
         };
         Ok(is_session || self.granted(plan).await?.digest != before)
     }
@@ -351,7 +358,7 @@ impl CloudStore {
             .field(&format!("{:?}", placement.options));
         let digest = Sha256::of(input.as_bytes());
         let opened = self.clients.try_get_with(digest, async {
-            let wire = self.wire(&granted.access)?;
+            let wire = self.wire(&granted)?;
             let (access, options) = (&granted.access, &placement.options);
             Client::open(&remote, store, access, options, wire, &self.limits)
                 .await
@@ -372,17 +379,32 @@ impl CloudStore {
                     _ => Error::unavailable(attempt, error.message),
                 }
             })?;
-            let digest = digest(&access);
-            Ok(Arc::new(Granted { access, digest }))
+            let authorities = match access.options.get("ca-file") {
+                Some(file) => Some(authorities(file).await?),
+                None => None,
+            };
+            let digest = digest(&access, authorities.as_deref());
+            Ok(Arc::new(Granted {
+                access,
+                authorities,
+                digest,
+            }))
         });
         asked.await.map_err(|error: Arc<Error>| shared(&error))
     }
 
-    fn wire(&self, access: &StoreAccess) -> Result<Wire, Error> {
+    fn wire(&self, granted: &Granted) -> Result<Wire, Error> {
+        let access = &granted.access;
         let mut policy = self.policy.clone();
+        if let Some(authorities) = &granted.authorities {
+            policy = policy.trusting(authorities.clone());
+        }
+        let option = |name| access.options.get(name).map(String::as_str);
         for url in [
             access.endpoint.as_deref(),
-            access.options.get("sts-endpoint").map(String::as_str),
+            option("authority-host"),
+            option("iam-endpoint"),
+            option("sts-endpoint"),
         ]
         .into_iter()
         .flatten()
@@ -416,10 +438,19 @@ fn access_key(plan: &NativePlan) -> Sha256 {
     Sha256::of(input.as_bytes())
 }
 
+/// The certificates of a grant's `ca-file`.
+async fn authorities(file: &str) -> Result<Vec<u8>, Error> {
+    let read = tokio::fs::read(file).await;
+    read.map_err(|error| {
+        Error::unavailable(format!("read the CA file `{file}`"), error.to_string())
+    })
+}
+
 /// Tells one state of the operator's word from another, the credential's content included.
-fn digest(access: &StoreAccess) -> Sha256 {
+fn digest(access: &StoreAccess, authorities: Option<&[u8]>) -> Sha256 {
     let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
     input
+        .field(&Sha256::of(authorities.unwrap_or_default()).to_string())
         .field(access.endpoint.as_deref().unwrap_or_default())
         .field(access.region.as_deref().unwrap_or_default())
         .field(&format!("{:?}", access.options));

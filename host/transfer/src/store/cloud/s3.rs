@@ -24,6 +24,7 @@ use url::Url;
 
 /// What the operator, or a plan within the grants, may set.
 pub(super) const OPTIONS: &[&str] = &[
+    "ca-file",
     "region",
     "request-payer",
     "role-arn",
@@ -45,7 +46,6 @@ const ESCAPED: AsciiSet = NON_ALPHANUMERIC
     .remove(b'/');
 
 /// One bucket.
-#[derive(Debug)]
 pub(super) struct S3 {
     pub(super) store: AmazonS3,
     /// Where the credential comes from, when it ends.
