@@ -156,9 +156,10 @@ impl Failure {
             || self.seen.status == Some(StatusCode::UNAUTHORIZED)
     }
 
-    /// Whether the server said nothing but a status.
-    pub(super) const fn is_without_code(&self) -> bool {
-        self.seen.code.is_none()
+    /// Whether the server said nothing but a status, where it would say more with a body.
+    pub(super) fn is_mute(&self) -> bool {
+        let status = self.seen.status.map_or(0, |status| status.as_u16());
+        self.seen.code.is_none() && matches!(status, 400 | 403 | 404)
     }
 
     fn is_without_container(&self) -> bool {
