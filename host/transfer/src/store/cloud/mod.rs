@@ -20,6 +20,7 @@ mod azure;
 mod client;
 mod condition;
 mod gcs;
+mod granted;
 mod kept;
 mod s3;
 mod seen;
@@ -31,20 +32,21 @@ mod wire;
 pub use access::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess};
 
 use super::location::Remote;
-use super::tag::{self, Tags};
+use super::tag::{Tags, Version};
 use super::{Expected, Put, RemoteLimits, Source};
 use crate::body::{ArtifactBody, Check, Incoming, Remote as RemoteSource, RemoteBody};
 use crate::egress::EgressPolicy;
 use crate::error::{Damage, Error};
-use crate::fetch::{FetchLimits, Fetcher};
+use crate::fetch::FetchLimits;
 use crate::metric;
 use backon::{ExponentialBuilder, Retryable as _};
 use client::{Backend, Client};
 use condition::Conditions;
+use granted::Granted;
 use http_body_util::BodyExt as _;
 use moka::future::Cache;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta};
 use opendepot_domain::placement::NativePlan;
 use opendepot_domain::{Kind, Sha256};
 use seen::{Failure, Trouble, watched};
@@ -52,7 +54,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
-use wire::Wire;
 
 const MAX_CLIENTS: u64 = 64;
 const CLIENT_IDLE_FOR: Duration = Duration::from_secs(600);
@@ -67,14 +68,6 @@ pub(super) struct CloudStore {
     clients: Cache<Sha256, Arc<Client>>,
     conditions: Conditions,
     tags: Tags,
-}
-
-struct Granted {
-    access: StoreAccess,
-    /// What its `ca-file` holds.
-    authorities: Option<Vec<u8>>,
-    /// Changes with anything in it.
-    digest: Sha256,
 }
 
 /// One object, and the client that reaches it.
@@ -182,22 +175,26 @@ impl CloudStore {
             })
         };
         let is_whole = bytes == (0..expected.size);
-        if !is_whole && let Some(tag) = self.tags.get(&key) {
+        let version = |meta: &ObjectMeta| {
+            let modified = Some(meta.last_modified.to_rfc3339());
+            Version::new(meta.e_tag.as_deref(), modified)
+        };
+        if !is_whole && let Some(known) = self.tags.get(&key) {
             let options = GetOptions {
                 range: Some(GetRange::Bounded(bytes.clone())),
-                if_match: tag.to_str().ok().map(str::to_owned),
+                if_match: known.tag.to_str().ok().map(str::to_owned),
                 ..GetOptions::default()
             };
             match watched(backend.objects().get_opts(path, options)).await {
                 Ok(part)
                     if part.range == bytes
                         && part.meta.size == expected.size
-                        && part.meta.e_tag.as_deref().and_then(tag::parse) == Some(tag) =>
+                        && version(&part.meta) == Some(known) =>
                 {
                     return Ok(body(part, Check::Part, bytes));
                 }
                 Ok(_) => {}
-                Err(failure) if failure.is_condition() => {}
+                Err(failure) if failure.is_condition() || failure.is_beyond_end() => {}
                 Err(failure) => return Err(unread(failure, plan)),
             }
             // The bytes are others, or the server does not keep to the tag: all of it, then.
@@ -207,11 +204,11 @@ impl CloudStore {
         let whole = watched(whole).await;
         let whole = whole.map_err(|failure| unread(failure, plan))?;
         if whole.meta.size != expected.size {
+            self.tags.forget(&key);
             return Err(metric::corrupt(backend.label(), what(plan), Damage::Size).into());
         }
-        let tag = whole.meta.e_tag.as_deref().and_then(tag::parse);
-        let remember = tag.map(|tag| self.tags.keeper(key, tag));
-        Ok(body(whole, Check::whole(expected.sha256, remember), bytes))
+        let keeper = self.tags.keeper(key, version(&whole.meta));
+        Ok(body(whole, Check::whole(expected.sha256, keeper), bytes))
     }
 
     /// The size that the store says; `None` when there is no object.
@@ -358,7 +355,7 @@ impl CloudStore {
             .field(&format!("{:?}", placement.options));
         let digest = Sha256::of(input.as_bytes());
         let opened = self.clients.try_get_with(digest, async {
-            let wire = self.wire(&granted)?;
+            let wire = granted.wire(self.policy.clone(), self.fetch_limits, &self.limits)?;
             let (access, options) = (&granted.access, &placement.options);
             Client::open(&remote, store, access, options, wire, &self.limits)
                 .await
@@ -379,51 +376,9 @@ impl CloudStore {
                     _ => Error::unavailable(attempt, error.message),
                 }
             })?;
-            let authorities = match access.options.get("ca-file") {
-                Some(file) => Some(authorities(file).await?),
-                None => None,
-            };
-            let digest = digest(&access, authorities.as_deref());
-            Ok(Arc::new(Granted {
-                access,
-                authorities,
-                digest,
-            }))
+            Granted::new(access).await.map(Arc::new)
         });
         asked.await.map_err(|error: Arc<Error>| shared(&error))
-    }
-
-    fn wire(&self, granted: &Granted) -> Result<Wire, Error> {
-        let access = &granted.access;
-        let mut policy = self.policy.clone();
-        if let Some(authorities) = &granted.authorities {
-            policy = policy.trusting(authorities.clone());
-        }
-        let option = |name| access.options.get(name).map(String::as_str);
-        for url in [
-            access.endpoint.as_deref(),
-            option("authority-host"),
-            option("iam-endpoint"),
-            option("sts-endpoint"),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            policy = policy.endpoint(&seen::endpoint(url)?)?;
-        }
-        let is_metadata = access.credential.as_ref().is_some_and(|credential| {
-            use CloudCredentialKind::{AwsMetadata, GcpMetadata};
-            matches!(credential.kind, AwsMetadata | GcpMetadata)
-        });
-        let metadata = is_metadata
-            .then(|| Fetcher::new(EgressPolicy::metadata_services()?, self.fetch_limits))
-            .transpose()?;
-        Ok(Wire {
-            fetcher: Fetcher::new(policy, self.fetch_limits)?,
-            metadata,
-            idle_timeout: self.limits.idle_timeout,
-            of_copies: http::HeaderMap::new(),
-        })
     }
 }
 
@@ -435,34 +390,6 @@ fn access_key(plan: &NativePlan) -> Sha256 {
         .field(plan.plugin.as_str())
         .field(&placement.store)
         .field(placement.credentials.as_deref().unwrap_or_default());
-    Sha256::of(input.as_bytes())
-}
-
-/// The certificates of a grant's `ca-file`.
-async fn authorities(file: &str) -> Result<Vec<u8>, Error> {
-    let read = tokio::fs::read(file).await;
-    read.map_err(|error| {
-        Error::unavailable(format!("read the CA file `{file}`"), error.to_string())
-    })
-}
-
-/// Tells one state of the operator's word from another, the credential's content included.
-fn digest(access: &StoreAccess, authorities: Option<&[u8]>) -> Sha256 {
-    let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
-    input
-        .field(&Sha256::of(authorities.unwrap_or_default()).to_string())
-        .field(access.endpoint.as_deref().unwrap_or_default())
-        .field(access.region.as_deref().unwrap_or_default())
-        .field(&format!("{:?}", access.options));
-    if let Some(credential) = &access.credential {
-        let secret = credential
-            .secret
-            .as_ref()
-            .map_or("", |secret| secret.reveal());
-        input
-            .field(credential.kind.label())
-            .field(&Sha256::of(secret.as_bytes()).to_string());
-    }
     Sha256::of(input.as_bytes())
 }
 

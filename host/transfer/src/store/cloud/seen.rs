@@ -141,6 +141,11 @@ impl Failure {
         is_said && !self.is_without_container()
     }
 
+    /// Whether the server said that the object ends before what was asked for.
+    pub(super) fn is_beyond_end(&self) -> bool {
+        self.seen.status == Some(StatusCode::RANGE_NOT_SATISFIABLE)
+    }
+
     /// Whether the server does not know the request at all.
     pub(super) fn is_unknown_request(&self) -> bool {
         matches!(

@@ -1,0 +1,103 @@
+//! What the operator grants for one store, as it was read last.
+
+use super::access::{CloudCredentialKind, StoreAccess};
+use super::seen;
+use super::wire::Wire;
+use crate::egress::EgressPolicy;
+use crate::error::Error;
+use crate::fetch::{FetchLimits, Fetcher};
+use crate::store::RemoteLimits;
+use opendepot_domain::Sha256;
+
+pub(super) struct Granted {
+    pub(super) access: StoreAccess,
+    /// What its `ca-file` holds.
+    authorities: Option<Vec<u8>>,
+    /// Changes with anything in it.
+    pub(super) digest: Sha256,
+}
+
+impl Granted {
+    /// # Errors
+    /// [`Error::Unavailable`] when the file of its `ca-file` cannot be read.
+    pub(super) async fn new(access: StoreAccess) -> Result<Self, Error> {
+        let authorities = match access.options.get("ca-file") {
+            Some(file) => Some(authorities(file).await?),
+            None => None,
+        };
+        Ok(Self {
+            digest: digest(&access, authorities.as_deref()),
+            access,
+            authorities,
+        })
+    }
+
+    /// What sends the requests of the store: under this policy, and to what the operator names.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what cannot be used.
+    pub(super) fn wire(
+        &self,
+        mut policy: EgressPolicy,
+        fetch_limits: FetchLimits,
+        limits: &RemoteLimits,
+    ) -> Result<Wire, Error> {
+        let access = &self.access;
+        if let Some(authorities) = &self.authorities {
+            policy = policy.trusting(authorities.clone());
+        }
+        let option = |name| access.options.get(name).map(String::as_str);
+        for url in [
+            access.endpoint.as_deref(),
+            option("authority-host"),
+            option("iam-endpoint"),
+            option("sts-endpoint"),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            policy = policy.endpoint(&seen::endpoint(url)?)?;
+        }
+        let is_metadata = access.credential.as_ref().is_some_and(|credential| {
+            use CloudCredentialKind::{AwsMetadata, GcpMetadata};
+            matches!(credential.kind, AwsMetadata | GcpMetadata)
+        });
+        let metadata = is_metadata
+            .then(|| Fetcher::new(EgressPolicy::metadata_services()?, fetch_limits))
+            .transpose()?;
+        Ok(Wire {
+            fetcher: Fetcher::new(policy, fetch_limits)?,
+            metadata,
+            idle_timeout: limits.idle_timeout,
+            of_copies: http::HeaderMap::new(),
+        })
+    }
+}
+
+/// The certificates of a grant's `ca-file`.
+async fn authorities(file: &str) -> Result<Vec<u8>, Error> {
+    let read = tokio::fs::read(file).await;
+    read.map_err(|error| {
+        Error::unavailable(format!("read the CA file `{file}`"), error.to_string())
+    })
+}
+
+/// Tells one state of the operator's word from another, the credential's content included.
+fn digest(access: &StoreAccess, authorities: Option<&[u8]>) -> Sha256 {
+    let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
+    input
+        .field(&Sha256::of(authorities.unwrap_or_default()).to_string())
+        .field(access.endpoint.as_deref().unwrap_or_default())
+        .field(access.region.as_deref().unwrap_or_default())
+        .field(&format!("{:?}", access.options));
+    if let Some(credential) = &access.credential {
+        let secret = credential
+            .secret
+            .as_ref()
+            .map_or("", |secret| secret.reveal());
+        input
+            .field(credential.kind.label())
+            .field(&Sha256::of(secret.as_bytes()).to_string());
+    }
+    Sha256::of(input.as_bytes())
+}
