@@ -5,6 +5,7 @@
 mod credentials;
 mod gcs;
 mod gcs_server;
+mod options;
 mod real_servers;
 mod s3;
 mod server;
