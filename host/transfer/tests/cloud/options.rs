@@ -3,9 +3,11 @@
 
 use crate::server::S3Server;
 use crate::{Fixture, bytes, expected, key_pair, plan};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use opendepot_domain::Kind;
-use opendepot_transfer::{EgressConfig, Put, RemoteLimits, StoreAccess};
+use opendepot_transfer::{ByteRange, EgressConfig, Put, RemoteLimits, StoreAccess};
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use s3s::auth::SimpleAuth;
@@ -219,6 +221,77 @@ async fn objects_are_kept_as_the_operator_says() {
             let said = headers.get(name).map(|value| value.to_str().unwrap());
             assert_eq!(said, Some(value), "{len} {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn objects_are_encrypted_with_the_operators_own_key() {
+    const HEADER: &str = "x-amz-server-side-encryption-customer-";
+    // As a server would that keeps no key: it tells who has the one that the object was put with.
+    let key = STANDARD.encode([7; 32]);
+    let good = key.clone();
+    let mut auth = SimpleAuth::new();
+    auth.register("id".to_owned(), "secret".into());
+    let server = S3Server::guarded(auth, move |parts| {
+        let query = parts.uri.query().unwrap_or_default();
+        let is_of_bytes = match parts.method.as_str() {
+            "GET" => query.is_empty(),
+            "HEAD" | "PUT" => true,
+            "POST" => query.starts_with("uploads"),
+            _ => false,
+        };
+        let header = |name: &str| parts.headers.get(format!("{HEADER}{name}"));
+        let is_good = header("algorithm").is_some_and(|value| value == "AES256")
+            && header("key").is_some_and(|value| value == good.as_str())
+            && header("key-md5").is_some();
+        let refused = http::Response::builder().status(400);
+        (is_of_bytes && !is_good).then(|| {
+            let error = "<Error><Code>InvalidRequest</Code></Error>".to_owned();
+            refused.body(s3s::Body::from(error)).unwrap()
+        })
+    });
+    let server = server.await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let named = ("sse-customer-key-file", file.path().to_str().unwrap());
+    let access = |named: &[(&str, &str)]| StoreAccess {
+        endpoint: Some(server.endpoint.clone()),
+        options: options(named),
+        credential: Some(key_pair("id", "secret")),
+        ..StoreAccess::default()
+    };
+    std::fs::write(file.path(), format!("{key}\n")).unwrap();
+    let fixture = Fixture::new(access(&[named]));
+    for len in [1_000, 9 << 20] {
+        let (plan, content) = (plan(STORE, &format!("vpc/{len}.zip")), bytes(len));
+        assert_eq!(fixture.put(&plan, &content).await.unwrap(), Put::Created);
+        assert_eq!(fixture.stores.head(&plan).await.unwrap(), Some(len as u64));
+        let range = ByteRange {
+            start: 10,
+            end_inclusive: 20,
+        };
+        for range in [None, Some(range)] {
+            let read = fixture.read(&plan, expected(&content), range).await;
+            assert!(read.unwrap().len() == range.map_or(len, |_| 11));
+        }
+    }
+    let plan = plan(STORE, "vpc/1000.zip");
+    let link = fixture.stores.presign(&plan, Duration::from_secs(60));
+    let link = link.await.unwrap_err();
+    assert_eq!(link.kind(), Kind::Invalid, "{link}");
+    let without = Fixture::new(access(&[]));
+    assert!(without.stores.head(&plan).await.is_err());
+    for (text, more) in [
+        ("hunter2", None),
+        ("aHVudGVyMg==", None),
+        (key.as_str(), Some(("server-side-encryption", "AES256"))),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        let named: Vec<_> = [named].into_iter().chain(more).collect();
+        let error = Fixture::new(access(&named)).stores.head(&plan).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        let said = format!("{error:?}");
+        assert!(!said.contains("hunter2") && !said.contains(&key), "{said}");
     }
 }
 

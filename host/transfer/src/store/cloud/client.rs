@@ -1,10 +1,12 @@
 //! Clients of stores, made from what the plan names and what the operator grants.
 
 use super::access::{CloudCredential, CloudCredentialKind, StoreAccess};
+use super::granted::Granted;
 use super::seen::{Trouble, endpoint, watched};
 use super::wire::Wire;
 use super::{azure, gcs, s3};
 use crate::error::Error;
+use crate::fetch::Secret;
 use crate::store::RemoteLimits;
 use crate::store::location::Remote;
 use http::Method;
@@ -90,6 +92,10 @@ impl Backend {
         if !s3.is_signed {
             return Err(needs_no_link(attempt).into());
         }
+        if s3.has_customer_key {
+            let reason = "who reads objects under the operator's own key must send that key";
+            return Err(Error::invalid(attempt, reason).into());
+        }
         Ok(watched(s3.store.signed_url(Method::GET, path, ttl)).await?)
     }
 
@@ -163,6 +169,8 @@ impl Options {
 /// The settings that all kinds share.
 pub(super) struct Common<'a> {
     pub(super) access: &'a StoreAccess,
+    /// What objects are encrypted with, where the operator keeps the key.
+    pub(super) customer_key: Option<&'a Secret>,
     pub(super) options: Options,
     pub(super) endpoint: Option<Url>,
     pub(super) wire: Wire,
@@ -231,7 +239,7 @@ impl Client {
     pub(super) async fn open(
         remote: &Remote<'_>,
         store: &str,
-        access: &StoreAccess,
+        granted: &Granted,
         planned: &[(String, OptionValue)],
         wire: Wire,
         limits: &RemoteLimits,
@@ -241,10 +249,12 @@ impl Client {
             Remote::Azure { .. } => azure::OPTIONS,
             Remote::Gcs { .. } => gcs::OPTIONS,
         };
+        let access = &granted.access;
         let endpoint = access.endpoint.as_deref().map(endpoint).transpose()?;
         let common = |retry| {
             Ok::<_, Error>(Common {
                 access,
+                customer_key: granted.customer_key.as_ref(),
                 options: Options::new(access, planned, known)?,
                 endpoint: endpoint.clone(),
                 wire: wire.clone(),

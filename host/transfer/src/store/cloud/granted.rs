@@ -5,7 +5,7 @@ use super::seen;
 use super::wire::Wire;
 use crate::egress::EgressPolicy;
 use crate::error::Error;
-use crate::fetch::{FetchLimits, Fetcher};
+use crate::fetch::{FetchLimits, Fetcher, Secret};
 use crate::store::RemoteLimits;
 use opendepot_domain::Sha256;
 
@@ -13,22 +13,27 @@ pub(super) struct Granted {
     pub(super) access: StoreAccess,
     /// What its `ca-file` holds.
     authorities: Option<Vec<u8>>,
+    /// What its `sse-customer-key-file` holds.
+    pub(super) customer_key: Option<Secret>,
     /// Changes with anything in it.
     pub(super) digest: Sha256,
 }
 
 impl Granted {
     /// # Errors
-    /// [`Error::Unavailable`] when the file of its `ca-file` cannot be read.
+    /// [`Error::Unavailable`] when a file that its options name cannot be read.
     pub(super) async fn new(access: StoreAccess) -> Result<Self, Error> {
-        let authorities = match access.options.get("ca-file") {
-            Some(file) => Some(authorities(file).await?),
-            None => None,
-        };
+        let authorities = file(&access, "ca-file").await?;
+        let customer_key = file(&access, "sse-customer-key-file").await?;
+        let customer_key = customer_key.map(|key| {
+            // What is no text is no key.
+            Secret::new(String::from_utf8(key).unwrap_or_default())
+        });
         Ok(Self {
-            digest: digest(&access, authorities.as_deref()),
+            digest: digest(&access, authorities.as_deref(), customer_key.as_ref()),
             access,
             authorities,
+            customer_key,
         })
     }
 
@@ -74,19 +79,29 @@ impl Granted {
     }
 }
 
-/// The certificates of a grant's `ca-file`.
-async fn authorities(file: &str) -> Result<Vec<u8>, Error> {
+/// The content of the file that an option names.
+async fn file(access: &StoreAccess, option: &str) -> Result<Option<Vec<u8>>, Error> {
+    let Some(file) = access.options.get(option) else {
+        return Ok(None);
+    };
     let read = tokio::fs::read(file).await;
-    read.map_err(|error| {
-        Error::unavailable(format!("read the CA file `{file}`"), error.to_string())
-    })
+    let read = read.map_err(|error| {
+        Error::unavailable(format!("read the {option} `{file}`"), error.to_string())
+    });
+    read.map(Some)
 }
 
 /// Tells one state of the operator's word from another, the credential's content included.
-fn digest(access: &StoreAccess, authorities: Option<&[u8]>) -> Sha256 {
+fn digest(
+    access: &StoreAccess,
+    authorities: Option<&[u8]>,
+    customer_key: Option<&Secret>,
+) -> Sha256 {
+    let key = customer_key.map_or("", |key| key.reveal());
     let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
     input
         .field(&Sha256::of(authorities.unwrap_or_default()).to_string())
+        .field(&Sha256::of(key.as_bytes()).to_string())
         .field(access.endpoint.as_deref().unwrap_or_default())
         .field(access.region.as_deref().unwrap_or_default())
         .field(&format!("{:?}", access.options));

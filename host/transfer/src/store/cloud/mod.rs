@@ -356,8 +356,8 @@ impl CloudStore {
         let digest = Sha256::of(input.as_bytes());
         let opened = self.clients.try_get_with(digest, async {
             let wire = granted.wire(self.policy.clone(), self.fetch_limits, &self.limits)?;
-            let (access, options) = (&granted.access, &placement.options);
-            Client::open(&remote, store, access, options, wire, &self.limits)
+            let (granted, options) = (&granted, &placement.options);
+            Client::open(&remote, store, granted, options, wire, &self.limits)
                 .await
                 .map(Arc::new)
         });
