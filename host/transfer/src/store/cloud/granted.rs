@@ -116,3 +116,63 @@ fn digest(
     }
     Sha256::of(input.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::access::CloudCredential;
+    use super::*;
+    use crate::egress::EgressConfig;
+    use url::Url;
+
+    async fn wire(kind: Option<CloudCredentialKind>) -> Wire {
+        let access = StoreAccess {
+            credential: kind.map(|kind| CloudCredential { kind, secret: None }),
+            ..StoreAccess::default()
+        };
+        let granted = Granted::new(access).await.unwrap();
+        let policy = EgressConfig::default().policy().unwrap().of_granted_hosts();
+        let limits = (FetchLimits::default(), &RemoteLimits::default());
+        granted.wire(policy, limits.0, limits.1).unwrap()
+    }
+
+    #[tokio::test]
+    async fn metadata_services_are_for_their_own_kinds_alone() {
+        use CloudCredentialKind::*;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let services = [
+            "http://169.254.169.254/latest/api/token",
+            "http://169.254.170.2/v2/credentials",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::254]/latest/api/token",
+            "http://metadata.google.internal/computeMetadata/v1/",
+        ]
+        .map(|url| Url::parse(url).unwrap());
+        for kind in [None, Some(AwsStatic), Some(AwsWebIdentity), Some(AzureKey)]
+            .into_iter()
+            .chain([Some(AzureWorkload), Some(GcpKey)])
+        {
+            let wire = wire(kind).await;
+            assert!(wire.metadata.is_none(), "{kind:?}");
+            for url in &services {
+                assert!(wire.fetcher.policy().check(url).is_err(), "{kind:?} {url}");
+            }
+        }
+        for kind in [AwsMetadata, GcpMetadata] {
+            let wire = wire(Some(kind)).await;
+            let metadata = wire.metadata.unwrap();
+            for url in &services {
+                metadata.policy().check(url).unwrap();
+                assert!(wire.fetcher.policy().check(url).is_err(), "{kind:?} {url}");
+            }
+            // Nothing else, not even on another port.
+            for url in [
+                "http://169.254.169.254:8080/",
+                "http://10.0.0.1/",
+                "https://s3.amazonaws.com/",
+            ] {
+                let url = Url::parse(url).unwrap();
+                assert!(metadata.policy().check(&url).is_err(), "{url}");
+            }
+        }
+    }
+}

@@ -1,11 +1,16 @@
-//! Static credentials: a file that changes is in use soon.
+//! Static credentials: a file that changes is in use soon, and each plugin has its own.
 
 use super::{KEY, filled, pass, read};
 use crate::gcs_server::{FIRST, GcsServer, SECOND};
 use crate::server::S3Server;
 use crate::{Fixture, key_pair, plan};
-use opendepot_domain::Kind;
-use opendepot_transfer::{EgressConfig, RemoteLimits, StoreAccess};
+use opendepot_domain::placement::NativePlan;
+use opendepot_domain::seam::{BoxFuture, SeamError};
+use opendepot_domain::{Kind, PluginId, Transfer};
+use opendepot_transfer::{
+    EgressConfig, FetchLimits, NativeAccess, RemoteLimits, StoreAccess, Stores, StoresConfig,
+};
+use std::sync::Arc;
 use std::time::Duration;
 
 const STORE: &str = "s3://depot";
@@ -70,4 +75,52 @@ async fn a_new_key_of_a_service_account_too() {
     pass(210).await;
     server.set_accounts(&[SECOND]);
     read(&fixture, &plan).await.unwrap();
+}
+
+/// An operator who grants the store to both plugins, with a credential each.
+struct Both(String);
+
+impl NativeAccess for Both {
+    fn access<'a>(&'a self, plan: &'a NativePlan) -> BoxFuture<'a, Result<StoreAccess, SeamError>> {
+        let credential = match plan.plugin.as_str() {
+            "storage" => key_pair("id", "secret"),
+            _ => key_pair("none", "hunter2"),
+        };
+        let access = StoreAccess {
+            endpoint: Some(self.0.clone()),
+            credential: Some(credential),
+            ..StoreAccess::default()
+        };
+        Box::pin(std::future::ready(Ok(access)))
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_has_its_own_credential_and_no_others() {
+    let server = S3Server::start(&[("id", "secret")]).await;
+    let fixture = Fixture::new(StoreAccess::default());
+    let egress = EgressConfig {
+        allow_http: vec!["127.0.0.1".to_owned()],
+        ..EgressConfig::default()
+    };
+    let stores = StoresConfig::new(fixture.folder.path().join("both"));
+    let stores = Stores::open(stores).unwrap().with_cloud(
+        egress.policy().unwrap().of_granted_hosts(),
+        FetchLimits::default(),
+        Arc::new(Both(server.endpoint.clone())),
+        RemoteLimits::default(),
+    );
+    let fixture = Fixture { stores, ..fixture };
+    let one = filled(&fixture, STORE).await;
+    let Transfer::Native(mut other) = one.clone() else {
+        unreachable!("it is a native plan");
+    };
+    other.plugin = PluginId::new("other").unwrap();
+    let other = Transfer::Native(other);
+    for _ in 0..2 {
+        read(&fixture, &one).await.unwrap();
+        let refused = read(&fixture, &other).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Denied, "{refused}");
+        assert!(!format!("{refused:?}").contains("hunter2"));
+    }
 }
