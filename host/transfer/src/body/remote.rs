@@ -25,18 +25,18 @@ pub(crate) enum Check {
     Whole {
         hasher: Box<sha2::Sha256>,
         expected: Sha256,
-        remember: Option<Keeper>,
+        keeper: Keeper,
     },
     /// Only the part comes, of an object that was found right under the same tag.
     Part,
 }
 
 impl Check {
-    pub(crate) fn whole(expected: Sha256, remember: Option<Keeper>) -> Self {
+    pub(crate) fn whole(expected: Sha256, keeper: Keeper) -> Self {
         Self::Whole {
             hasher: Box::new(sha2::Sha256::new()),
             expected,
-            remember,
+            keeper,
         }
     }
 }
@@ -198,15 +198,13 @@ impl RemoteBody {
         if let Check::Whole {
             hasher,
             expected,
-            remember,
+            keeper,
         } = &mut self.remote.check
         {
             if Sha256::finish(std::mem::take(&mut **hasher)) != *expected {
                 return Err(self.corrupt(Damage::Digest));
             }
-            if let Some(keeper) = remember.take() {
-                keeper.remember();
-            }
+            keeper.remember();
         }
         self.is_right = true;
         if self.num_held == 0 {
@@ -216,6 +214,9 @@ impl RemoteBody {
     }
 
     fn corrupt(&self, damage: Damage) -> Error {
+        if let Check::Whole { keeper, .. } = &self.remote.check {
+            keeper.forget();
+        }
         metric::corrupt(self.remote.backend, self.remote.what.clone(), damage)
     }
 

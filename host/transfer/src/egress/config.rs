@@ -32,6 +32,7 @@ impl EgressConfig {
             allow_private: parse("allowPrivate", &self.allow_private, &mut problems),
             allow_http: parse("allowHttp", &self.allow_http, &mut problems),
             ca_file: self.ca_file.clone(),
+            authorities: None,
             endpoints: Vec::new(),
             allows_any_host: false,
         };

@@ -15,6 +15,7 @@ use crate::error::Error;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use url::{Host, Url};
 
 /// What one purpose may reach.
@@ -24,6 +25,8 @@ pub struct EgressPolicy {
     allow_private: Vec<IpNet>,
     allow_http: Vec<HostPattern>,
     ca_file: Option<PathBuf>,
+    /// More of the same, as PEM.
+    authorities: Option<Arc<[u8]>>,
     endpoints: Vec<(Host<String>, u16)>,
     allows_any_host: bool,
 }
@@ -103,6 +106,18 @@ impl EgressPolicy {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Trusts these certificates too, which are PEM.
+    #[must_use]
+    pub(crate) fn trusting(mut self, authorities: Vec<u8>) -> Self {
+        self.authorities = Some(authorities.into());
+        self
+    }
+
+    /// What [`Self::trusting`] was given.
+    pub(crate) fn authorities(&self) -> Option<&[u8]> {
+        self.authorities.as_deref()
     }
 
     /// Checks everything about a URL that can be checked before its name is resolved. An address

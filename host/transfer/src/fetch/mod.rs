@@ -113,7 +113,7 @@ impl Fetcher {
         limits: FetchLimits,
         lookup: Arc<dyn Lookup>,
     ) -> Result<Self, Error> {
-        let tls = tls::config(policy.ca_file())?;
+        let tls = tls::config(&policy)?;
         let policy = Arc::new(policy);
         let client = |grant| {
             let resolver = GuardedResolver::new(Arc::clone(&policy), grant, Arc::clone(&lookup));

@@ -1,14 +1,14 @@
 //! What TLS trusts: the system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` count) and the
-//! operator's CA file.
+//! operator's CA files.
 
+use crate::egress::EgressPolicy;
 use crate::error::Error;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use std::path::Path;
+use rustls_pki_types::pem::{self, PemObject as _};
 use std::sync::Arc;
 
-pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
+pub(super) fn config(policy: &EgressPolicy) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     let (_, num_ignored) = roots.add_parsable_certificates(native.certs);
@@ -19,9 +19,17 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
             "some of the system's certificates cannot be used"
         );
     }
-    if let Some(path) = ca_file {
-        add_file(&mut roots, path).map_err(|reason| Error::Settings {
+    if let Some(path) = policy.ca_file() {
+        let added = CertificateDer::pem_file_iter(path)
+            .map_err(|error| error.to_string())
+            .and_then(|certificates| add(&mut roots, certificates));
+        added.map_err(|reason| Error::Settings {
             problems: vec![format!("`caFile` `{}`: {reason}", path.display())],
+        })?;
+    }
+    if let Some(pem) = policy.authorities() {
+        add(&mut roots, CertificateDer::pem_slice_iter(pem)).map_err(|reason| {
+            Error::invalid("use the option `ca-file` of a store grant", reason)
         })?;
     }
     if roots.is_empty() {
@@ -41,8 +49,10 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
+fn add(
+    roots: &mut RootCertStore,
+    certificates: impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>>,
+) -> Result<(), String> {
     let mut num_added = 0;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| error.to_string())?;

@@ -16,6 +16,9 @@ pub struct RemoteLimits {
     pub num_sync_retries: usize,
     /// Waiting for the head of an answer without a body to send first, or for the next bytes.
     pub idle_timeout: Duration,
+    /// How long the operator's word on a store is remembered: a rotated credential is in use after
+    /// this.
+    pub access_for: Duration,
 }
 
 impl Default for RemoteLimits {
@@ -26,6 +29,7 @@ impl Default for RemoteLimits {
             sync_timeout: Duration::from_secs(10 * 60),
             num_sync_retries: 3,
             idle_timeout: Duration::from_secs(30),
+            access_for: Duration::from_secs(30),
         }
     }
 }

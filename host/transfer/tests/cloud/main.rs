@@ -2,8 +2,10 @@
 //! Storage as our own does), and against those of others ([`real_servers`]).
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod credentials;
 mod gcs;
 mod gcs_server;
+mod options;
 mod real_servers;
 mod s3;
 mod server;
@@ -18,7 +20,6 @@ use opendepot_transfer::{
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// An operator whose word can change.
 pub(crate) struct Operator(pub(crate) Mutex<StoreAccess>);
@@ -39,19 +40,20 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new(access: StoreAccess) -> Self {
+        Self::with(access, EgressConfig::default(), RemoteLimits::default())
+    }
+
+    /// As [`Self::new`], where this may be reached besides what is granted.
+    pub(crate) fn with(access: StoreAccess, egress: EgressConfig, limits: RemoteLimits) -> Self {
         // Rustls has a provider once the process has one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let egress = EgressConfig {
             allow_http: vec!["127.0.0.1".to_owned()],
-            ..EgressConfig::default()
+            ..egress
         };
         let policy = egress.policy().unwrap().of_granted_hosts();
         let operator = Arc::new(Operator(Mutex::new(access)));
-        let limits = RemoteLimits {
-            read_timeout: Duration::from_secs(7),
-            ..RemoteLimits::default()
-        };
         let stores = Stores::open(StoresConfig::new(folder.path().join("files"))).unwrap();
         Self {
             stores: stores.with_cloud(

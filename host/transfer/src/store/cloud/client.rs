@@ -1,10 +1,12 @@
 //! Clients of stores, made from what the plan names and what the operator grants.
 
 use super::access::{CloudCredential, CloudCredentialKind, StoreAccess};
-use super::seen::{endpoint, watched};
+use super::granted::Granted;
+use super::seen::{Trouble, endpoint, watched};
 use super::wire::Wire;
 use super::{azure, gcs, s3};
 use crate::error::Error;
+use crate::fetch::Secret;
 use crate::store::RemoteLimits;
 use crate::store::location::Remote;
 use http::Method;
@@ -17,8 +19,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
 
+/// Links are good for whole seconds.
+pub(super) const SHORTEST_LINK: Duration = Duration::from_secs(1);
+
 /// One store, as two clients: what a download waits for is given up sooner.
-#[derive(Debug)]
 pub(super) struct Client {
     pub(super) reader: Backend,
     pub(super) writer: Backend,
@@ -30,8 +34,16 @@ pub(super) struct Client {
     pub(super) storage_class: Option<String>,
 }
 
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The clients inside show keys.
+        f.debug_struct("Client")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The three kinds.
-#[derive(Debug)]
 pub(super) enum Backend {
     S3(s3::S3),
     Azure(azure::Azure),
@@ -65,21 +77,26 @@ impl Backend {
         mut ttl: Duration,
         attempt: &str,
         store: &str,
-    ) -> Result<Url, Error> {
+    ) -> Result<Url, Trouble> {
         let s3 = match self {
-            Self::Azure(azure) => return azure.sign(path, ttl).await,
+            Self::Azure(azure) => return azure.sign(path, ttl, attempt, store).await,
             Self::Gcs(gcs) => return gcs.sign(path, ttl, attempt, store).await,
             Self::S3(s3) => s3,
         };
         if let Some(session) = &s3.session {
-            let remaining = watched(session.remaining()).await;
-            ttl = ttl.min(remaining.map_err(|failure| failure.into_error(attempt, store))?);
+            ttl = ttl.min(watched(session.remaining(ttl)).await?);
+            if ttl < SHORTEST_LINK {
+                return Err(Error::unavailable(attempt, "the credential ends now").into());
+            }
         }
         if !s3.is_signed {
-            return Err(needs_no_link(attempt));
+            return Err(needs_no_link(attempt).into());
         }
-        let signed = watched(s3.store.signed_url(Method::GET, path, ttl)).await;
-        signed.map_err(|failure| failure.into_error(attempt, store))
+        if s3.has_customer_key {
+            let reason = "who reads objects under the operator's own key must send that key";
+            return Err(Error::invalid(attempt, reason).into());
+        }
+        Ok(watched(s3.store.signed_url(Method::GET, path, ttl)).await?)
     }
 
     /// The metric label.
@@ -152,6 +169,8 @@ impl Options {
 /// The settings that all kinds share.
 pub(super) struct Common<'a> {
     pub(super) access: &'a StoreAccess,
+    /// What objects are encrypted with, where the operator keeps the key.
+    pub(super) customer_key: Option<&'a Secret>,
     pub(super) options: Options,
     pub(super) endpoint: Option<Url>,
     pub(super) wire: Wire,
@@ -162,6 +181,11 @@ impl Common<'_> {
     /// The policy decides about plain HTTP, not the client.
     pub(super) fn client_options() -> ClientOptions {
         ClientOptions::new().with_allow_http(true)
+    }
+
+    /// An option of credentials, which plans have no say in.
+    pub(super) fn granted(&self, option: &str) -> Option<&str> {
+        self.access.options.get(option).map(String::as_str)
     }
 
     /// The credential, when it is of one of these kinds.
@@ -215,19 +239,22 @@ impl Client {
     pub(super) async fn open(
         remote: &Remote<'_>,
         store: &str,
-        access: &StoreAccess,
+        granted: &Granted,
         planned: &[(String, OptionValue)],
         wire: Wire,
         limits: &RemoteLimits,
     ) -> Result<Self, Error> {
         let known = match remote {
             Remote::S3 { .. } => s3::OPTIONS,
-            Remote::Azure { .. } | Remote::Gcs { .. } => &["storage-class"][..],
+            Remote::Azure { .. } => azure::OPTIONS,
+            Remote::Gcs { .. } => gcs::OPTIONS,
         };
+        let access = &granted.access;
         let endpoint = access.endpoint.as_deref().map(endpoint).transpose()?;
         let common = |retry| {
             Ok::<_, Error>(Common {
                 access,
+                customer_key: granted.customer_key.as_ref(),
                 options: Options::new(access, planned, known)?,
                 endpoint: endpoint.clone(),
                 wire: wire.clone(),
@@ -244,10 +271,12 @@ impl Client {
                 let open = |common| s3::open(bucket, store, &region, &credentials, common);
                 (Backend::S3(open(&read)?), Backend::S3(open(&write)?))
             }
-            Remote::Azure { account, container } => (
-                Backend::Azure(azure::Azure::open(account, container, store, &read)?),
-                Backend::Azure(azure::Azure::open(account, container, store, &write)?),
-            ),
+            Remote::Azure { account, container } => {
+                let credentials = azure::Credentials::new(&read)?;
+                let open =
+                    |common| azure::Azure::open(account, container, store, &credentials, common);
+                (Backend::Azure(open(&read)?), Backend::Azure(open(&write)?))
+            }
             Remote::Gcs { bucket } => {
                 let credentials = gcs::Credentials::new(&read)?;
                 let open = |common| gcs::open(bucket, store, &credentials, common);

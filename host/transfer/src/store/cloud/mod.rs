@@ -20,6 +20,8 @@ mod azure;
 mod client;
 mod condition;
 mod gcs;
+mod granted;
+mod kept;
 mod s3;
 mod seen;
 mod session;
@@ -30,31 +32,29 @@ mod wire;
 pub use access::{CloudCredential, CloudCredentialKind, NativeAccess, StoreAccess};
 
 use super::location::Remote;
-use super::tag::{self, Tags};
+use super::tag::{Tags, Version};
 use super::{Expected, Put, RemoteLimits, Sibling, Source};
 use crate::body::{ArtifactBody, Check, Incoming, Remote as RemoteSource, RemoteBody};
 use crate::egress::EgressPolicy;
 use crate::error::{Damage, Error};
-use crate::fetch::{FetchLimits, Fetcher};
+use crate::fetch::FetchLimits;
 use crate::metric;
 use backon::{ExponentialBuilder, Retryable as _};
 use client::{Backend, Client};
 use condition::Conditions;
+use granted::Granted;
 use http_body_util::BodyExt as _;
 use moka::future::Cache;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload};
-use opendepot_domain::placement::NativePlan;
+use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta};
+use opendepot_domain::placement::{NativePlan, OptionValue};
 use opendepot_domain::{Kind, Sha256};
 use seen::{Failure, Trouble, watched};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
-use wire::Wire;
 
-/// How long what the operator grants is remembered: a rotated credential is in use after this.
-const ACCESS_FOR: Duration = Duration::from_secs(30);
 const MAX_CLIENTS: u64 = 64;
 const CLIENT_IDLE_FOR: Duration = Duration::from_secs(600);
 
@@ -72,12 +72,6 @@ pub(super) struct CloudStore {
     tags: Tags,
 }
 
-struct Granted {
-    access: StoreAccess,
-    /// Changes with anything in it.
-    digest: Sha256,
-}
-
 /// One object, and the client that reaches it.
 struct Object {
     client: Arc<Client>,
@@ -93,7 +87,7 @@ impl CloudStore {
     ) -> Self {
         let granted = Cache::builder()
             .max_capacity(1_000)
-            .time_to_live(ACCESS_FOR)
+            .time_to_live(limits.access_for)
             .build();
         let clients = Cache::builder()
             .max_capacity(MAX_CLIENTS)
@@ -184,22 +178,26 @@ impl CloudStore {
             })
         };
         let is_whole = bytes == (0..expected.size);
-        if !is_whole && let Some(tag) = self.tags.get(&key) {
+        let version = |meta: &ObjectMeta| {
+            let modified = Some(meta.last_modified.to_rfc3339());
+            Version::new(meta.e_tag.as_deref(), modified)
+        };
+        if !is_whole && let Some(known) = self.tags.get(&key) {
             let options = GetOptions {
                 range: Some(GetRange::Bounded(bytes.clone())),
-                if_match: tag.to_str().ok().map(str::to_owned),
+                if_match: known.tag.to_str().ok().map(str::to_owned),
                 ..GetOptions::default()
             };
             match watched(backend.objects().get_opts(path, options)).await {
                 Ok(part)
                     if part.range == bytes
                         && part.meta.size == expected.size
-                        && part.meta.e_tag.as_deref().and_then(tag::parse) == Some(tag) =>
+                        && version(&part.meta) == Some(known) =>
                 {
                     return Ok(body(part, Check::Part, bytes));
                 }
                 Ok(_) => {}
-                Err(failure) if failure.is_condition() => {}
+                Err(failure) if failure.is_condition() || failure.is_beyond_end() => {}
                 Err(failure) => return Err(unread(failure, plan)),
             }
             // The bytes are others, or the server does not keep to the tag: all of it, then.
@@ -209,11 +207,11 @@ impl CloudStore {
         let whole = watched(whole).await;
         let whole = whole.map_err(|failure| unread(failure, plan))?;
         if whole.meta.size != expected.size {
+            self.tags.forget(&key);
             return Err(metric::corrupt(backend.label(), what(plan), Damage::Size).into());
         }
-        let tag = whole.meta.e_tag.as_deref().and_then(tag::parse);
-        let remember = tag.map(|tag| self.tags.keeper(key, tag));
-        Ok(body(whole, Check::whole(expected.sha256, remember), bytes))
+        let keeper = self.tags.keeper(key, version(&whole.meta));
+        Ok(body(whole, Check::whole(expected.sha256, keeper), bytes))
     }
 
     /// The size that the store says; `None` when there is no object.
@@ -287,7 +285,7 @@ impl CloudStore {
         let work = |object: Object| async move {
             let store = &plan.placement.store;
             let backend = &object.client.reader;
-            Ok(backend.sign(&object.path, ttl, attempt, store).await?)
+            backend.sign(&object.path, ttl, attempt, store).await
         };
         tokio::time::timeout(self.limits.read_timeout, self.fresh(plan, attempt, work))
             .await
@@ -319,6 +317,7 @@ impl CloudStore {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
+        let began = Instant::now();
         let object = self.object(plan).await?;
         let client = Arc::clone(&object.client);
         let told = |trouble| match trouble {
@@ -328,7 +327,7 @@ impl CloudStore {
         match work(object).await {
             Err(Trouble::Store(failure)) => {
                 let is_other_now = if failure.is_stale() {
-                    self.renew(plan, &client).await?
+                    self.renew(plan, &client, began).await?
                 } else {
                     self.learn_region(plan, &failure).await
                 };
@@ -355,20 +354,25 @@ impl CloudStore {
         true
     }
 
-    /// Looks for another credential; whether there is one.
-    async fn renew(&self, plan: &NativePlan, client: &Client) -> Result<bool, Error> {
+    /// Looks for another credential than those that were there when the operation began; whether
+    /// there is one.
+    async fn renew(
+        &self,
+        plan: &NativePlan,
+        client: &Client,
+        began: Instant,
+    ) -> Result<bool, Error> {
         let before = self.granted(plan).await?.digest;
         self.granted.invalidate(&access_key(plan)).await;
         let is_session = match &client.writer {
-            Backend::S3(s3) => match &s3.session {
-                Some(session) => {
-                    session.forget().await;
-                    true
+            Backend::S3(s3) => {
+                if let Some(session) = &s3.session {
+                    session.forget(began);
                 }
-                None => false,
-            },
-            Backend::Gcs(gcs) => gcs.forget_credential().await,
-            Backend::Azure(_) => false,
+                s3.session.is_some()
+            }
+            Backend::Gcs(gcs) => gcs.forget_credential(began),
+            Backend::Azure(azure) => azure.forget_credential(began),
         };
         Ok(is_session || self.granted(plan).await?.digest != before)
     }
@@ -385,21 +389,22 @@ impl CloudStore {
                 Error::invalid(format!("use key `{shown}`"), "it is not plain segments")
             })?;
         let granted = self.granted(plan).await?;
-        let mut access = granted.access.clone();
-        if access.region.is_none() {
-            access.region = self.regions.get(&access_key(plan)).await;
+        let mut options = placement.options.clone();
+        if granted.access.region.is_none()
+            && let Some(region) = self.regions.get(&access_key(plan)).await
+        {
+            options.retain(|(name, _)| name != "region");
+            options.push(("region".to_owned(), OptionValue::Plain(region)));
         }
         let mut input = opendepot_domain::canonical::Canonical::new("store-client");
         input
             .field(store)
             .field(&granted.digest.to_string())
-            .field(access.region.as_deref().unwrap_or_default())
-            .field(&format!("{:?}", placement.options));
+            .field(&format!("{options:?}"));
         let digest = Sha256::of(input.as_bytes());
         let opened = self.clients.try_get_with(digest, async {
-            let wire = self.wire(&access)?;
-            let options = &placement.options;
-            Client::open(&remote, store, &access, options, wire, &self.limits)
+            let wire = granted.wire(self.policy.clone(), self.fetch_limits, &self.limits)?;
+            Client::open(&remote, store, &granted, &options, wire, &self.limits)
                 .await
                 .map(Arc::new)
         });
@@ -418,36 +423,9 @@ impl CloudStore {
                     _ => Error::unavailable(attempt, error.message),
                 }
             })?;
-            let digest = digest(&access);
-            Ok(Arc::new(Granted { access, digest }))
+            Granted::new(access).await.map(Arc::new)
         });
         asked.await.map_err(|error: Arc<Error>| shared(&error))
-    }
-
-    fn wire(&self, access: &StoreAccess) -> Result<Wire, Error> {
-        let mut policy = self.policy.clone();
-        for url in [
-            access.endpoint.as_deref(),
-            access.options.get("sts-endpoint").map(String::as_str),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            policy = policy.endpoint(&seen::endpoint(url)?)?;
-        }
-        let is_metadata = access.credential.as_ref().is_some_and(|credential| {
-            use CloudCredentialKind::{AwsMetadata, GcpMetadata};
-            matches!(credential.kind, AwsMetadata | GcpMetadata)
-        });
-        let metadata = is_metadata
-            .then(|| Fetcher::new(EgressPolicy::metadata_services()?, self.fetch_limits))
-            .transpose()?;
-        Ok(Wire {
-            fetcher: Fetcher::new(policy, self.fetch_limits)?,
-            metadata,
-            idle_timeout: self.limits.idle_timeout,
-            of_copies: http::HeaderMap::new(),
-        })
     }
 }
 
@@ -467,25 +445,6 @@ fn access_key(plan: &NativePlan) -> Sha256 {
         .field(plan.plugin.as_str())
         .field(&placement.store)
         .field(placement.credentials.as_deref().unwrap_or_default());
-    Sha256::of(input.as_bytes())
-}
-
-/// Tells one state of the operator's word from another, the credential's content included.
-fn digest(access: &StoreAccess) -> Sha256 {
-    let mut input = opendepot_domain::canonical::Canonical::new("store-granted");
-    input
-        .field(access.endpoint.as_deref().unwrap_or_default())
-        .field(access.region.as_deref().unwrap_or_default())
-        .field(&format!("{:?}", access.options));
-    if let Some(credential) = &access.credential {
-        let secret = credential
-            .secret
-            .as_ref()
-            .map_or("", |secret| secret.reveal());
-        input
-            .field(credential.kind.label())
-            .field(&Sha256::of(secret.as_bytes()).to_string());
-    }
     Sha256::of(input.as_bytes())
 }
 

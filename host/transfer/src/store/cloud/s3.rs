@@ -1,12 +1,14 @@
 //! S3 and servers that speak it.
 
 use super::access::{CloudCredential, CloudCredentialKind};
-use super::client::{Common, secret, unusable};
+use super::client::{Common, Options, secret, unusable};
 use super::seen::{Failure, watched};
 use super::session;
 use super::wire::Wire;
 use crate::error::Error;
-use crate::fetch::{HostClass, Outgoing};
+use crate::fetch::{HostClass, Outgoing, Secret};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Method};
 use object_store::aws::{
@@ -24,11 +26,13 @@ use url::Url;
 
 /// What the operator, or a plan within the grants, may set.
 pub(super) const OPTIONS: &[&str] = &[
+    "ca-file",
     "region",
     "request-payer",
     "role-arn",
     "server-side-encryption",
     "sse-bucket-key-enabled",
+    "sse-customer-key-file",
     "sse-kms-key-id",
     "storage-class",
     "sts-endpoint",
@@ -45,12 +49,12 @@ const ESCAPED: AsciiSet = NON_ALPHANUMERIC
     .remove(b'/');
 
 /// One bucket.
-#[derive(Debug)]
 pub(super) struct S3 {
     pub(super) store: AmazonS3,
     /// Where the credential comes from, when it ends.
     pub(super) session: Option<Arc<session::Session>>,
     pub(super) is_signed: bool,
+    pub(super) has_customer_key: bool,
     is_request_payer: bool,
     pub(super) region: String,
     /// The bucket's own URL.
@@ -181,6 +185,9 @@ pub(super) fn open(
             builder = builder.with_config(key, value);
         }
     }
+    if let Some(key) = common.customer_key {
+        builder = builder.with_ssec_encryption(customer_key(key, options)?);
+    }
     let is_request_payer = options.flag("request-payer")? == Some(true);
     builder = builder.with_request_payer(is_request_payer);
     builder = match credentials {
@@ -194,6 +201,7 @@ pub(super) fn open(
             Credentials::Session(session) => Some(Arc::clone(session)),
             Credentials::None | Credentials::Static(_) => None,
         },
+        has_customer_key: common.customer_key.is_some(),
         is_signed: !matches!(credentials, Credentials::None),
         is_request_payer,
         region: region.to_owned(),
@@ -274,6 +282,20 @@ fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_sto
     }
 }
 
+/// A key of 256 bits, as base64.
+fn customer_key<'a>(key: &'a Secret, options: &Options) -> Result<&'a str, Error> {
+    let refuse = |reason| Error::invalid("use the option `sse-customer-key-file`", reason);
+    if options.get("server-side-encryption").is_some() {
+        return Err(refuse("`server-side-encryption` names another key"));
+    }
+    let key = key.reveal().trim();
+    let bytes = STANDARD.decode(key).map(zeroize::Zeroizing::new);
+    match bytes {
+        Ok(bytes) if bytes.len() == 32 => Ok(key),
+        _ => Err(refuse("the file is not one line of base64 of 32 bytes")),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StaticKey {
@@ -323,7 +345,6 @@ fn static_key(credential: &CloudCredential) -> Result<AwsCredential, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::Secret;
 
     fn key(text: &str) -> Result<AwsCredential, Error> {
         static_key(&CloudCredential {

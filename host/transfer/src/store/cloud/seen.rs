@@ -141,6 +141,11 @@ impl Failure {
         is_said && !self.is_without_container()
     }
 
+    /// Whether the server said that the object ends before what was asked for.
+    pub(super) fn is_beyond_end(&self) -> bool {
+        self.seen.status == Some(StatusCode::RANGE_NOT_SATISFIABLE)
+    }
+
     /// Whether the server does not know the request at all.
     pub(super) fn is_unknown_request(&self) -> bool {
         matches!(
@@ -156,9 +161,10 @@ impl Failure {
             || self.seen.status == Some(StatusCode::UNAUTHORIZED)
     }
 
-    /// Whether the server said nothing but a status.
-    pub(super) const fn is_without_code(&self) -> bool {
-        self.seen.code.is_none()
+    /// Whether the server said nothing but a status, where it would say more with a body.
+    pub(super) fn is_mute(&self) -> bool {
+        let status = self.seen.status.map_or(0, |status| status.as_u16());
+        self.seen.code.is_none() && matches!(status, 400 | 403 | 404)
     }
 
     fn is_without_container(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Credentials of AWS that end: from the security token service, or from a metadata service. Fetched
-//! through our own client, kept, and fetched anew before they end.
+//! through our own client, [`Kept`], and fetched anew before they end.
 
 use super::access::CloudCredentialKind;
 use super::client::Common;
+use super::kept::{Ending, Kept};
 use super::wire::Wire;
 use crate::error::Error;
 use crate::fetch::Secret;
@@ -14,14 +15,9 @@ use object_store::client::{HttpRequest, HttpService as _};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::sync::Mutex;
+use std::time::{Duration, Instant};
 use url::Url;
 
-/// How long before its end a credential is replaced.
-const BEFORE_END: Duration = Duration::from_secs(300);
-/// A credential that is still good for this long is used when no new one can be had.
-const LAST_MOMENT: Duration = Duration::from_secs(15);
 const INSTANCE: &str = "http://169.254.169.254";
 const TASK: &str = "http://169.254.170.2";
 
@@ -29,7 +25,7 @@ const TASK: &str = "http://169.254.170.2";
 pub(super) struct Session {
     source: Source,
     wire: Wire,
-    current: Mutex<Option<Current>>,
+    kept: Kept<Arc<AwsCredential>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -38,19 +34,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-#[derive(Clone)]
-struct Current {
-    credential: Arc<AwsCredential>,
-    ends_at: SystemTime,
-}
-
-impl Current {
-    fn remaining(&self) -> Duration {
-        self.ends_at
-            .duration_since(SystemTime::now())
-            .unwrap_or_default()
-    }
-}
+type Current = Ending<Arc<AwsCredential>>;
 
 enum Source {
     /// AssumeRoleWithWebIdentity.
@@ -64,8 +48,8 @@ enum Source {
         url: Url,
         token_file: Option<PathBuf>,
     },
-    /// The role of an instance (IMDSv2).
-    Instance,
+    /// The role of an instance (IMDSv2), from the service at this URL.
+    Instance(Url),
 }
 
 impl Session {
@@ -86,7 +70,7 @@ impl Session {
             )
         };
         let set = |option: &str, variable: &str| {
-            let option = common.options.get(option).map(str::to_owned);
+            let option = common.granted(option).map(str::to_owned);
             option.or_else(|| std::env::var(variable).ok())
         };
         let source = if kind == CloudCredentialKind::AwsWebIdentity {
@@ -117,25 +101,28 @@ impl Session {
                 token_file: token_file.map(PathBuf::from),
             }
         } else {
-            Source::Instance
+            // As the libraries of AWS have it.
+            let url = std::env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+            let url = url.unwrap_or_else(|_| INSTANCE.to_owned());
+            Source::Instance(super::seen::endpoint(&url)?)
         };
         Ok(Self {
             source,
             wire: common.wire.clone(),
-            current: Mutex::new(None),
+            kept: Kept::default(),
         })
     }
 
-    /// How long the credential that signs now is good for.
-    pub(super) async fn remaining(&self) -> Result<Duration, object_store::Error> {
-        self.get_credential().await?;
-        let current = self.current.lock().await;
-        Ok(current.as_ref().map(Current::remaining).unwrap_or_default())
+    /// How long the credential that signs now is good for; one that ends before `needed` is
+    /// replaced first, when that is possible.
+    pub(super) async fn remaining(&self, needed: Duration) -> object_store::Result<Duration> {
+        let kept = self.kept.get(needed, self.fetch()).await?;
+        Ok(kept.remaining())
     }
 
-    /// The next use fetches a new one.
-    pub(super) async fn forget(&self) {
-        *self.current.lock().await = None;
+    /// The next use fetches a new one, unless it was fetched since.
+    pub(super) fn forget(&self, before: Instant) {
+        self.kept.forget(before);
     }
 
     async fn fetch(&self) -> Result<Current, object_store::Error> {
@@ -175,14 +162,14 @@ impl Session {
                     .await?;
                 document(&body)
             }
-            Source::Instance => self.instance().await,
+            Source::Instance(service) => self.instance(service).await,
         }
     }
 
-    async fn instance(&self) -> Result<Current, object_store::Error> {
+    async fn instance(&self, service: &Url) -> Result<Current, object_store::Error> {
         let at = |path: &str| {
-            Url::parse(&format!("{INSTANCE}/latest/{path}"))
-                .map_err(|_| malformed("the metadata service"))
+            let url = service.join(&format!("/latest/{path}"));
+            url.map_err(|_| malformed("the metadata service"))
         };
         let text = |body: Bytes| {
             let text = String::from_utf8(body.to_vec()).ok();
@@ -233,20 +220,8 @@ impl CredentialProvider for Session {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut current = self.current.lock().await;
-        if let Some(kept) = &*current
-            && kept.remaining() > BEFORE_END
-        {
-            return Ok(Arc::clone(&kept.credential));
-        }
-        match (self.fetch().await, &*current) {
-            (Ok(new), _) => Ok(Arc::clone(&current.insert(new).credential)),
-            (Err(_), Some(kept)) if kept.remaining() > LAST_MOMENT => {
-                tracing::warn!("cannot replace a credential before its end; it is used further");
-                Ok(Arc::clone(&kept.credential))
-            }
-            (Err(error), _) => Err(error),
-        }
+        let kept = self.kept.get(Duration::ZERO, self.fetch()).await?;
+        Ok(Arc::clone(&kept.value))
     }
 }
 
@@ -283,7 +258,7 @@ impl Credentials {
             return Err(malformed("a session token"));
         }
         Ok(Current {
-            credential: Arc::new(AwsCredential {
+            value: Arc::new(AwsCredential {
                 key_id: self.access_key_id,
                 secret_key: self.secret_access_key,
                 token: Some(self.session_token),
@@ -334,8 +309,8 @@ mod tests {
             </AssumeRoleWithWebIdentityResponse>";
         let answer: AssumeRole = quick_xml::de::from_reader(xml.as_bytes()).unwrap();
         let current = answer.result.credentials.current().unwrap();
-        assert_eq!(current.credential.key_id, "id");
-        assert_eq!(current.credential.token.as_deref(), Some("t"));
+        assert_eq!(current.value.key_id, "id");
+        assert_eq!(current.value.token.as_deref(), Some("t"));
         let json = br#"{"Code":"Success","AccessKeyId":"id","SecretAccessKey":"s","Token":"t","Expiration":"2030-01-02T03:04:05Z"}"#;
         assert_eq!(document(json).unwrap().ends_at, current.ends_at);
         assert!(document(b"{}").is_err());

@@ -123,8 +123,9 @@ pub(super) async fn size(backend: &Backend, path: &Path) -> Result<Option<u64>, 
         watched(backend.objects().get_opts(path, options))
     };
     let looked = match look(true).await {
-        // Without a body the answer does not say whether the object is missing or its container.
-        Err(failure) if failure.is_missing() && failure.is_without_code() => look(false).await,
+        // Without a body the answer does not say whether the object is missing or its container, nor
+        // whether it is the credential's end.
+        Err(failure) if failure.is_mute() => look(false).await,
         looked => looked,
     };
     match looked {

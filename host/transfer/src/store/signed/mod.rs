@@ -20,7 +20,7 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-use super::tag::{self, Tags};
+use super::tag::{Tags, Version};
 use super::{Expected, Put, RemoteLimits, Source};
 use crate::body::{ArtifactBody, Check, Incoming, Pool, Remote, RemoteBody};
 use crate::error::{Damage, Error};
@@ -191,9 +191,9 @@ impl SignedStore {
     ) -> Result<RemoteBody, Failed> {
         let is_whole = bytes == (0..expected.size);
         let key = request.key(expected.sha256);
-        let tag = (!is_whole).then(|| self.tags.get(&key)).flatten();
+        let known = (!is_whole).then(|| self.tags.get(&key)).flatten();
         let mut headers = HeaderMap::new();
-        if let Some(tag) = &tag {
+        if let Some(Version { tag, .. }) = &known {
             let range = format!("bytes={}-{}", bytes.start, bytes.end - 1);
             if let Ok(range) = HeaderValue::from_str(&range) {
                 headers.insert(RANGE, range);
@@ -210,8 +210,8 @@ impl SignedStore {
         };
         let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
         let (announced, check) = if is_part {
-            let is_asked = tag.is_some()
-                && tag == tag::strong(response.headers())
+            let is_asked = known.is_some()
+                && known == Version::of(response.headers())
                 && answer::content_range(response.headers())
                     == Some((bytes.clone(), expected.size));
             if !is_asked {
@@ -219,7 +219,7 @@ impl SignedStore {
                 self.tags.forget(&key);
                 let reason = "it answered with a part that was not asked for";
                 let error = Error::unavailable(attempt, reason);
-                return Err(if tag.is_some() {
+                return Err(if known.is_some() {
                     Failed::passing(error)
                 } else {
                     Failed::lasting(error)
@@ -227,11 +227,11 @@ impl SignedStore {
             }
             (bytes.end - bytes.start, Check::Part)
         } else {
-            let tag = tag::strong(response.headers());
-            let remember = tag.map(|tag| self.tags.keeper(key, tag));
-            (expected.size, Check::whole(expected.sha256, remember))
+            let keeper = self.tags.keeper(key, Version::of(response.headers()));
+            (expected.size, Check::whole(expected.sha256, keeper))
         };
         if answer::content_length(response.headers()).is_some_and(|len| len != announced) {
+            self.tags.forget(&key);
             let error = metric::corrupt(BACKEND, request.what(), Damage::Size);
             return Err(Failed::lasting(error));
         }

@@ -2,7 +2,10 @@
 //! and open nothing.
 
 use opendepot_transfer::{CloudCredential, CloudCredentialKind, Secret};
-use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -38,6 +41,17 @@ impl Account {
     /// The private key, as the file has it.
     pub(crate) const fn private_key(&self) -> &'static str {
         self.pem
+    }
+
+    /// The account's signature of a text, as a service makes it in its name.
+    pub(crate) fn signed(&self, text: &[u8]) -> Vec<u8> {
+        let key = PrivatePkcs8KeyDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        let pair = RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap();
+        let mut signature = vec![0; pair.public().modulus_len()];
+        let random = SystemRandom::new();
+        pair.sign(&RSA_PKCS1_SHA256, &random, text, &mut signature)
+            .unwrap();
+        signature
     }
 
     /// As the operator grants it.

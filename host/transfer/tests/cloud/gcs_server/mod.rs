@@ -23,7 +23,7 @@ use door::Door;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -87,6 +87,11 @@ impl GcsServer {
     /// From now on these accounts alone have access.
     pub(crate) fn set_accounts(&self, accounts: &[Account]) {
         self.state.door.set_accounts(accounts);
+    }
+
+    /// From now on these tokens open the bucket, besides those that accounts sign, until they end.
+    pub(crate) fn set_tokens(&self, tokens: BTreeMap<String, Timestamp>) {
+        self.state.door.set_tokens(tokens);
     }
 
     /// Lets everybody in who sends no credential.

@@ -12,6 +12,7 @@
 #[macro_use]
 mod suite;
 mod azurite;
+mod corruption;
 mod fake_gcs;
 mod process;
 mod versitygw;

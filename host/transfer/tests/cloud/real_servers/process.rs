@@ -16,7 +16,7 @@ const LOG: &str = "server.log";
 /// Killed when dropped, with its folder.
 pub(super) struct Server {
     child: Child,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     pub(super) address: SocketAddr,
 }
 

@@ -1,6 +1,7 @@
 //! S3 as versitygw speaks it, over a folder. It takes no signature that differs in a byte.
 
 use super::Site;
+use super::corruption::{self, KEY};
 use super::process::Server;
 use crate::{Fixture, bytes, expected, key_pair};
 use http::Method;
@@ -8,6 +9,9 @@ use object_store::aws::{AwsAuthorizer, AwsCredential};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use opendepot_domain::Kind;
 use opendepot_transfer::StoreAccess;
+use std::cell::Cell;
+use std::fs::File;
+use std::time::{Duration, SystemTime};
 
 const ID: &str = "depot-key";
 const SECRET: &str = "depot-secret";
@@ -91,6 +95,22 @@ async fn an_upload_that_fails_leaves_nothing() {
     assert_eq!(put.await.unwrap_err().kind(), Kind::Corrupt);
     assert_eq!(num_unfinished(&site).await, 0);
     assert_eq!(site.fixture.stores.head(&plan).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_changes_on_the_disk_never_comes_out() {
+    let site = started().await;
+    let file = site.server.folder.path().join("root/depot").join(KEY);
+    // The server keeps the tag of a file that changed; what it tells is the time, in seconds.
+    let seconds = Cell::new(1_800_000_000);
+    corruption::never_comes_out(&site, async |content| {
+        std::fs::write(&file, content).unwrap();
+        seconds.set(seconds.get() + 1);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.get());
+        let file = File::options().write(true).open(&file).unwrap();
+        file.set_modified(time).unwrap();
+    })
+    .await;
 }
 
 tests! { started: all }

@@ -1,6 +1,8 @@
 //! The metadata server: tokens of the account that a machine or a pod runs as, and signatures in its
 //! name, which another service makes with them.
 
+use super::super::client::Common;
+use super::super::kept::{Ending, Kept};
 use super::super::wire::Wire;
 use super::{bearer, generic};
 use crate::error::Error;
@@ -14,26 +16,25 @@ use object_store::client::{HttpRequest, HttpRequestBody, HttpResponse, HttpServi
 use object_store::gcp::GcpCredential;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::OnceCell;
 use url::Url;
 
-/// How long before its end a token is replaced. The server gives a new one in the last five minutes.
-const BEFORE_END: Duration = Duration::from_secs(240);
-/// A token that is still good for this long is used when no new one can be had.
-const LAST_MOMENT: Duration = Duration::from_secs(15);
 /// Names of the server; the second is for who cannot resolve the first.
 const SERVERS: [&str; 2] = ["metadata.google.internal", "169.254.169.254"];
 const ACCOUNT: &str = "computeMetadata/v1/instance/service-accounts/default";
-const SIGNER: &str = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts";
+/// What signs in the name of accounts.
+const SIGNER: &str = "https://iamcredentials.googleapis.com";
 const FLAVOR: &str = "metadata-flavor";
 
 /// The account of this machine or pod.
 pub(in crate::store::cloud) struct Metadata {
     /// Where the account's own documents are; the first that answers is believed.
     accounts: Vec<Url>,
+    signer: Url,
     wire: Wire,
-    current: Mutex<Option<Current>>,
+    email: OnceCell<String>,
+    kept: Kept<Arc<GcpCredential>>,
 }
 
 impl std::fmt::Debug for Metadata {
@@ -42,24 +43,12 @@ impl std::fmt::Debug for Metadata {
     }
 }
 
-struct Current {
-    credential: Arc<GcpCredential>,
-    ends_at: SystemTime,
-}
-
-impl Current {
-    fn remaining(&self) -> Duration {
-        let remaining = self.ends_at.duration_since(SystemTime::now());
-        remaining.unwrap_or_default()
-    }
-}
-
 impl Metadata {
     /// `GCE_METADATA_HOST` may name another server, as for the service's own libraries.
     ///
     /// # Errors
     /// [`Error::Invalid`] when it names none.
-    pub(super) fn new(wire: Wire) -> Result<Self, Error> {
+    pub(super) fn new(common: &Common<'_>) -> Result<Self, Error> {
         let accounts = match std::env::var("GCE_METADATA_HOST") {
             Ok(host) => vec![account(&host)],
             Err(_) => SERVERS.map(account).to_vec(),
@@ -71,33 +60,41 @@ impl Metadata {
                 "`GCE_METADATA_HOST` is not a host",
             )
         })?;
-        Ok(Self::at(accounts, wire))
+        let signer =
+            super::super::seen::endpoint(common.granted("iam-endpoint").unwrap_or(SIGNER))?;
+        Ok(Self::at(accounts, signer, common.wire.clone()))
     }
 
-    fn at(accounts: Vec<Url>, wire: Wire) -> Self {
+    fn at(accounts: Vec<Url>, signer: Url, wire: Wire) -> Self {
         Self {
             accounts,
+            signer,
             wire,
-            current: Mutex::new(None),
+            email: OnceCell::new(),
+            kept: Kept::default(),
         }
     }
 
-    /// The account's name.
-    pub(super) async fn email(&self) -> object_store::Result<String> {
-        let body = self.ask("email").await?;
-        let text = std::str::from_utf8(&body).map_err(generic)?.trim();
-        // It becomes part of a URL.
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"@._-".contains(&b);
-        let is_name = !text.is_empty() && text.bytes().all(is_plain);
-        is_name
-            .then(|| text.to_owned())
-            .ok_or_else(|| generic(Unusable))
+    /// The account's name, which stays.
+    pub(super) async fn email(&self) -> object_store::Result<&str> {
+        let asked = self.email.get_or_try_init(|| async {
+            let body = self.ask("email").await?;
+            let text = std::str::from_utf8(&body).map_err(generic)?.trim();
+            // It becomes part of a URL.
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"@._-".contains(&b);
+            let is_name = !text.is_empty() && text.bytes().all(is_plain);
+            is_name
+                .then(|| text.to_owned())
+                .ok_or_else(|| generic(Unusable))
+        });
+        Ok(asked.await?)
     }
 
     /// The account's signature of a text.
     pub(super) async fn sign(&self, email: &str, text: &str) -> object_store::Result<Vec<u8>> {
         let payload = serde_json::json!({ "payload": STANDARD.encode(text) }).to_string();
-        let url = Url::parse(&format!("{SIGNER}/{email}:signBlob")).map_err(generic)?;
+        let path = format!("/v1/projects/-/serviceAccounts/{email}:signBlob");
+        let url = self.signer.join(&path).map_err(generic)?;
         let mut request = HttpRequest::new(payload.into());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.as_str().parse().map_err(generic)?;
@@ -110,9 +107,9 @@ impl Metadata {
         STANDARD.decode(signed.signed_blob).map_err(generic)
     }
 
-    /// The next use fetches a new token.
-    pub(super) async fn forget(&self) {
-        *self.current.lock().await = None;
+    /// The next use fetches a new token, unless it was fetched since.
+    pub(super) fn forget(&self, before: Instant) {
+        self.kept.forget(before);
     }
 
     async fn ask(&self, document: &str) -> object_store::Result<Bytes> {
@@ -140,7 +137,7 @@ impl Metadata {
         body(answer).await
     }
 
-    async fn fetch(&self) -> object_store::Result<Current> {
+    async fn fetch(&self) -> object_store::Result<Ending<Arc<GcpCredential>>> {
         let body = self.ask("token").await?;
         current(&body, SystemTime::now())
     }
@@ -151,20 +148,8 @@ impl CredentialProvider for Metadata {
     type Credential = GcpCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {
-        let mut current = self.current.lock().await;
-        if let Some(kept) = &*current
-            && kept.remaining() > BEFORE_END
-        {
-            return Ok(Arc::clone(&kept.credential));
-        }
-        match (self.fetch().await, &*current) {
-            (Ok(new), _) => Ok(Arc::clone(&current.insert(new).credential)),
-            (Err(_), Some(kept)) if kept.remaining() > LAST_MOMENT => {
-                tracing::warn!("cannot replace a token before its end; it is used further");
-                Ok(Arc::clone(&kept.credential))
-            }
-            (Err(error), _) => Err(error),
-        }
+        let kept = self.kept.get(Duration::ZERO, self.fetch()).await?;
+        Ok(Arc::clone(&kept.value))
     }
 }
 
@@ -184,11 +169,11 @@ fn account(host: &str) -> Result<Url, url::ParseError> {
     Url::parse(&format!("http://{host}/{ACCOUNT}"))
 }
 
-fn current(document: &[u8], now: SystemTime) -> object_store::Result<Current> {
+fn current(document: &[u8], now: SystemTime) -> object_store::Result<Ending<Arc<GcpCredential>>> {
     let token: Token = serde_json::from_slice(document).map_err(generic)?;
     let ends_at = now.checked_add(Duration::from_secs(token.expires_in));
-    Ok(Current {
-        credential: Arc::new(GcpCredential {
+    Ok(Ending {
+        value: Arc::new(GcpCredential {
             bearer: token.access_token,
         }),
         ends_at: ends_at.ok_or_else(|| generic(Unusable))?,
@@ -253,23 +238,27 @@ mod tests {
         }
     }
 
+    fn metadata(accounts: Vec<Url>) -> Metadata {
+        Metadata::at(accounts, Url::parse(SIGNER).unwrap(), wire())
+    }
+
     #[tokio::test]
     async fn only_a_metadata_server_is_believed() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let token = r#"{"access_token": "t", "expires_in": 3600}"#;
         let impostor = server("", r#"{"access_token": "wrong", "expires_in": 3600}"#).await;
         let real = server("Metadata-Flavor: Google\r\n", token).await;
-        let metadata = Metadata::at(vec![impostor.clone(), real], wire());
-        let credential = metadata.get_credential().await.unwrap();
+        let believed = metadata(vec![impostor.clone(), real]);
+        let credential = believed.get_credential().await.unwrap();
         assert_eq!(credential.bearer, "t");
-        let again = metadata.get_credential().await.unwrap();
+        let again = believed.get_credential().await.unwrap();
         assert!(Arc::ptr_eq(&credential, &again), "it is kept");
-        metadata.forget().await;
-        let new = metadata.get_credential().await.unwrap();
+        believed.forget(Instant::now());
+        let new = believed.get_credential().await.unwrap();
         assert!(!Arc::ptr_eq(&credential, &new));
-        let metadata = Metadata::at(vec![impostor], wire());
-        metadata.get_credential().await.unwrap_err();
-        metadata.email().await.unwrap_err();
+        let refused = metadata(vec![impostor]);
+        refused.get_credential().await.unwrap_err();
+        refused.email().await.unwrap_err();
     }
 
     #[tokio::test]
@@ -277,10 +266,10 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let head = "Metadata-Flavor: Google\r\n";
         let named = server(head, "one@depot.iam.example\n").await;
-        let named = Metadata::at(vec![named], wire());
+        let named = metadata(vec![named]);
         assert_eq!(named.email().await.unwrap(), "one@depot.iam.example");
         for wrong in ["", "a/../b", "a?b", "a b", "ü"] {
-            let metadata = Metadata::at(vec![server(head, wrong).await], wire());
+            let metadata = metadata(vec![server(head, wrong).await]);
             assert!(metadata.email().await.is_err(), "{wrong}");
         }
     }
@@ -290,7 +279,7 @@ mod tests {
         let now = SystemTime::now();
         let document = br#"{"access_token": "t", "expires_in": 3599, "token_type": "Bearer"}"#;
         let current_token = current(document, now).unwrap();
-        assert_eq!(current_token.credential.bearer, "t");
+        assert_eq!(current_token.value.bearer, "t");
         assert_eq!(current_token.ends_at, now + Duration::from_secs(3_599));
         for wrong in [&b"{}"[..], b"", b"{\"access_token\": \"t\"}"] {
             assert!(current(wrong, now).is_err());

@@ -9,7 +9,7 @@ mod metadata;
 
 use super::access::{CloudCredential, CloudCredentialKind};
 use super::client::{Common, secret, unusable};
-use super::seen::{Failure, NoBase, watched};
+use super::seen::{NoBase, Trouble, watched};
 use super::wire::Wire;
 use crate::error::Error;
 use http::header::{AUTHORIZATION, HeaderValue};
@@ -25,14 +25,16 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use url::Url;
+
+/// What the operator may set.
+pub(super) const OPTIONS: &[&str] = &["ca-file", "iam-endpoint", "storage-class"];
 
 /// The service's own endpoint.
 const SERVICE: &str = "https://storage.googleapis.com";
 
 /// One bucket.
-#[derive(Debug)]
 pub(super) struct Gcs {
     pub(super) store: GoogleCloudStorage,
     /// The bucket's own URL.
@@ -42,7 +44,7 @@ pub(super) struct Gcs {
 }
 
 /// What signs the requests of one bucket, and links to its objects.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Credentials {
     None,
     Key(Arc<Key>),
@@ -59,7 +61,7 @@ impl Credentials {
             Some(credential) if credential.kind == GcpKey => {
                 Self::Key(Arc::new(Key::new(credential)?))
             }
-            Some(_) => Self::Metadata(Arc::new(Metadata::new(common.wire.clone())?)),
+            Some(_) => Self::Metadata(Arc::new(Metadata::new(common)?)),
         })
     }
 }
@@ -138,15 +140,14 @@ impl Gcs {
         ttl: Duration,
         attempt: &str,
         store: &str,
-    ) -> Result<Url, Error> {
-        let told = |failure: Failure| failure.into_error(attempt, store);
+    ) -> Result<Url, Trouble> {
         let link = |email: &str| {
             let now = jiff::Timestamp::try_from(SystemTime::now())
                 .map_err(|_| Error::invalid(attempt, "its time is out of range"))?;
             Link::new(&self.url, path, email, now, ttl).map_err(|NoBase| unusable(store))
         };
         match &self.credentials {
-            Credentials::None => Err(super::client::needs_no_link(attempt)),
+            Credentials::None => Err(super::client::needs_no_link(attempt).into()),
             Credentials::Key(key) => {
                 let link = link(&key.email)?;
                 let signature = key.sign(link.to_sign.as_bytes());
@@ -155,19 +156,19 @@ impl Gcs {
                 Ok(link.signed(&signature))
             }
             Credentials::Metadata(metadata) => {
-                let email = watched(metadata.email()).await.map_err(told)?;
-                let link = link(&email)?;
-                let signature = watched(metadata.sign(&email, &link.to_sign)).await;
-                Ok(link.signed(&signature.map_err(told)?))
+                let email = watched(metadata.email()).await?;
+                let link = link(email)?;
+                let signature = watched(metadata.sign(email, &link.to_sign)).await?;
+                Ok(link.signed(&signature))
             }
         }
     }
 
     /// Forgets the credential that was refused; whether there may be another one.
-    pub(super) async fn forget_credential(&self) -> bool {
+    pub(super) fn forget_credential(&self, before: Instant) -> bool {
         match &self.credentials {
             Credentials::Metadata(metadata) => {
-                metadata.forget().await;
+                metadata.forget(before);
                 true
             }
             Credentials::None | Credentials::Key(_) => false,
