@@ -4,9 +4,11 @@
 //! What bounds it: a fetch takes [`FETCH_WITHIN`], so that a download that needs it is refused in time.
 //! What may surprise: while no new one can be had, the old one is used to its very end.
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use url::Url;
 
 /// How long before its end something is replaced, when it lives long enough.
 const BEFORE_END: Duration = Duration::from_secs(300);
@@ -162,6 +164,16 @@ impl<T> Kept<T> {
             Choice::Good(Arc::clone(kept))
         }
     }
+}
+
+/// Tells the operator who gives no credential: the store's own failure does not say.
+pub(super) fn refused(by: &Url, status: StatusCode) {
+    let (host, status) = (by.host_str().unwrap_or_default(), status.as_u16());
+    tracing::warn!(
+        http.host = host,
+        http.status = status,
+        "a credential cannot be had: `{host}` answered {status}"
+    );
 }
 
 fn nothing() -> object_store::Error {

@@ -3,7 +3,7 @@
 
 use super::access::CloudCredentialKind;
 use super::client::Common;
-use super::kept::{Ending, Kept};
+use super::kept::{self, Ending, Kept};
 use super::wire::Wire;
 use crate::error::Error;
 use crate::fetch::Secret;
@@ -209,6 +209,7 @@ impl Session {
         }
         let answer = self.wire.call(request).await.map_err(|_| failed())?;
         if !answer.status().is_success() {
+            kept::refused(url, answer.status());
             return Err(failed());
         }
         answer.into_body().bytes().await.map_err(|_| failed())

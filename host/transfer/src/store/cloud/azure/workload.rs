@@ -2,7 +2,7 @@
 //! the store takes.
 
 use super::super::client::Common;
-use super::super::kept::{Ending, Kept};
+use super::super::kept::{self, Ending, Kept};
 use super::super::wire::Wire;
 use super::generic;
 use crate::error::Error;
@@ -110,6 +110,7 @@ impl Workload {
         let asked_at = SystemTime::now();
         let answer = self.wire.call(request).await.map_err(generic)?;
         if answer.status() != StatusCode::OK {
+            kept::refused(&self.endpoint, answer.status());
             return Err(generic(Unusable));
         }
         let body = answer.into_body().bytes().await.map_err(generic)?;

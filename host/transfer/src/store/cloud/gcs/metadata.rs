@@ -2,7 +2,7 @@
 //! name, which another service makes with them.
 
 use super::super::client::Common;
-use super::super::kept::{Ending, Kept};
+use super::super::kept::{self, Ending, Kept};
 use super::super::wire::Wire;
 use super::{bearer, generic};
 use crate::error::Error;
@@ -102,7 +102,8 @@ impl Metadata {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, bearer(&credential)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let body = body(self.wire.call(request).await.map_err(generic)?).await?;
+        let answer = self.wire.call(request).await.map_err(generic)?;
+        let body = body(&self.signer, answer).await?;
         let signed: Signed = serde_json::from_slice(&body).map_err(generic)?;
         STANDARD.decode(signed.signed_blob).map_err(generic)
     }
@@ -134,7 +135,7 @@ impl Metadata {
         if answer.headers().get(FLAVOR) != Some(&flavor) {
             return Err(generic(Unusable));
         }
-        body(answer).await
+        body(account, answer).await
     }
 
     async fn fetch(&self) -> object_store::Result<Ending<Arc<GcpCredential>>> {
@@ -180,8 +181,9 @@ fn current(document: &[u8], now: SystemTime) -> object_store::Result<Ending<Arc<
     })
 }
 
-async fn body(answer: HttpResponse) -> object_store::Result<Bytes> {
+async fn body(of: &Url, answer: HttpResponse) -> object_store::Result<Bytes> {
     if !answer.status().is_success() {
+        kept::refused(of, answer.status());
         return Err(generic(Unusable));
     }
     answer.into_body().bytes().await.map_err(generic)
