@@ -2,12 +2,11 @@
 
 use super::super::Run;
 use super::super::figure::{Figure, Goal};
-use super::super::rate::{self, Plan};
+use super::super::paced;
 use super::super::subject::{Listed, Subject};
 use super::bucket::Bucket;
 use super::{LARGE, MODULES, bytes_path, client};
 use anyhow::Result;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Requests a second of those who are watched.
@@ -20,38 +19,28 @@ const NUM_WAITING: usize = 8;
 
 pub(super) async fn measure(
     run: &Run,
-    vegeta: &Path,
     bucket: &mut Bucket,
     subject: &Subject,
 ) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for mode in ["stall", "slow-down"] {
         eprintln!("a bucket that is down ({mode})");
-        figures.extend(one(run, vegeta, bucket, subject, mode).await?);
+        figures.extend(one(run, bucket, subject, mode).await?);
     }
     Ok(figures)
 }
 
-async fn one(
-    run: &Run,
-    vegeta: &Path,
-    bucket: &mut Bucket,
-    subject: &Subject,
-    mode: &str,
-) -> Result<Vec<Figure>> {
-    let urls = [subject.url(&Listed::Provider(LARGE.0).path())];
-    let plan = Plan {
-        urls: &urls,
-        rate: RATE,
-        seconds: run.seconds,
-    };
+async fn one(run: &Run, bucket: &mut Bucket, subject: &Subject, mode: &str) -> Result<Vec<Figure>> {
+    let list = Listed::Provider(LARGE.0).path();
+    let lists = vec![list; usize::try_from(RATE * run.seconds)?];
+    let port = subject.port();
     let path = bytes_path(subject, MODULES[0]).await?;
     let url = subject.url(&path);
     let (mut before, mut beside) = (f64::INFINITY, f64::INFINITY);
     let (mut slowest, mut recovered) = (0.0_f64, 0.0_f64);
     let mut are_refused = true;
     for _ in 0..run.rounds {
-        before = before.min(rate::run(vegeta, &plan)?.expect(200)?.p99_us());
+        before = before.min(paced::run(port, &lists, RATE, 200)?.percentile_us(0.99));
         bucket.set_mode(mode)?;
         let waiting: Vec<_> = (0..NUM_WAITING)
             .map(|_| {
@@ -61,17 +50,9 @@ async fn one(
                 ))
             })
             .collect();
-        let (vegeta, urls) = (vegeta.to_owned(), urls.clone());
-        let seconds = run.seconds;
-        let watched = tokio::task::spawn_blocking(move || {
-            let plan = Plan {
-                urls: &urls,
-                rate: RATE,
-                seconds,
-            };
-            rate::run(&vegeta, &plan)?.expect(200)
-        });
-        beside = beside.min(watched.await??.p99_us());
+        let lists = lists.clone();
+        let watched = tokio::task::spawn_blocking(move || paced::run(port, &lists, RATE, 200));
+        beside = beside.min(watched.await??.percentile_us(0.99));
         for download in waiting {
             let (seconds, is_refused) = download.await??;
             slowest = slowest.max(seconds);

@@ -31,7 +31,6 @@ const RATE: u32 = 2_000;
 /// Measures everything.
 pub(super) async fn measure(run: &Run) -> Result<Vec<Figure>> {
     let wrk = tools::require(Tool::Wrk)?.path;
-    let vegeta = tools::require(Tool::Vegeta)?.path;
     let mut bucket = Bucket::start(run)?;
     let dir = tempfile::Builder::new()
         .prefix("opendepot-bench-")
@@ -56,7 +55,7 @@ pub(super) async fn measure(run: &Run) -> Result<Vec<Figure>> {
     figures.extend(proxied(run, &wrk, &mut bucket, &subject)?);
     figures.extend(calls(&mut bucket, &subject).await?);
     figures.extend(links(run, &mut bucket, &subject).await?);
-    figures.extend(down::measure(run, &vegeta, &mut bucket, &subject).await?);
+    figures.extend(down::measure(run, &mut bucket, &subject).await?);
     subject.stop().await?;
     Ok(figures)
 }
