@@ -43,6 +43,7 @@ async fn serve() {
             "mode right" => server.set_mode(Mode::Right),
             "mode stall" => server.set_mode(Mode::Stall),
             "mode slow-down" => server.set_mode(Mode::SlowDown),
+            "mode reset" => server.set_mode(Mode::Reset),
             "seen" => {
                 println!("{}", serde_json::to_string(&server.take_seen()).unwrap());
                 continue;

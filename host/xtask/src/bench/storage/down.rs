@@ -1,4 +1,4 @@
-//! A bucket that takes requests and never answers, or says that it is overloaded.
+//! A bucket that takes requests and never answers, says that it is overloaded, or ends connections.
 
 use super::super::Run;
 use super::super::figure::{Figure, Goal};
@@ -15,7 +15,7 @@ const METADATA_GOAL: f64 = 1.2;
 const REFUSED_GOAL_SECONDS: f64 = 8.0;
 const RECOVERED_GOAL_SECONDS: f64 = 10.0;
 /// Downloads at a time that wait for the bucket.
-const NUM_WAITING: usize = 8;
+const NUM_WAITING: usize = 16;
 
 pub(super) async fn measure(
     run: &Run,
@@ -23,7 +23,7 @@ pub(super) async fn measure(
     subject: &Subject,
 ) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for mode in ["stall", "slow-down"] {
+    for mode in ["stall", "slow-down", "reset"] {
         eprintln!("a bucket that is down ({mode})");
         figures.extend(one(run, bucket, subject, mode).await?);
     }
@@ -105,8 +105,10 @@ async fn refused(url: String, within: Duration) -> Result<(f64, bool)> {
         let answer = client.get(&url).send().await?;
         slowest = slowest.max(asked.elapsed().as_secs_f64());
         are_refused &= answer.status() == 503 && answer.headers().contains_key("retry-after");
-        // As a client would that is told to come back.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let retry_after = answer.headers().get("retry-after");
+        let seconds = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        // As a client does that is told when to come back; one that is not told comes at once.
+        tokio::time::sleep(Duration::from_secs(seconds.unwrap_or(0))).await;
     }
     Ok((slowest, are_refused))
 }
