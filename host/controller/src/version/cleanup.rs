@@ -72,6 +72,7 @@ pub(super) async fn run(
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(Error::api("remove the finalizer")(error)),
     }
+    context.leaving.forget(&super::migrate::object(version));
     tracing::info!(
         target: "opendepot::audit",
         action = "remove",

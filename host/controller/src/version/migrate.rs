@@ -39,6 +39,17 @@ impl Leaving {
         }
         Some(left)
     }
+
+    /// The wait is over, or begins anew: another place is left, or nothing is there any more.
+    pub(super) fn forget(&self, object: &str) {
+        self.0.lock().remove(object);
+    }
+}
+
+/// `namespace/name`.
+pub(super) fn object(version: &opendepot_crds::Version) -> String {
+    let namespace = version.namespace().unwrap_or_default();
+    format!("{namespace}/{}", version.name_any())
 }
 
 impl Turn<'_> {
@@ -100,6 +111,7 @@ impl Turn<'_> {
         // With another source too, that is looked at next.
         after.last_handled_sync = Some(intent.moved(&handled).unwrap_or(handled));
         turn.report().stored(&mut after, intent.id.kind);
+        self.context.leaving.forget(&object(self.version));
         crate::metric::publish(turn.write_sealed(&mut after)).await?;
         let note = format!(
             "moved {} bytes from `{}` to `{}`",
@@ -138,8 +150,7 @@ impl Turn<'_> {
         let Some(old) = &status.pending else {
             return Ok(None);
         };
-        let namespace = self.version.namespace().unwrap_or_default();
-        let object = format!("{namespace}/{}", self.version.name_any());
+        let object = object(self.version);
         let grace = self.context.options.grace;
         if let Some(wait) = self.context.leaving.wait(&object, grace) {
             return Ok(Some(wait));
@@ -162,5 +173,20 @@ impl Turn<'_> {
         let keys = &self.context.options.artifact_keys;
         seal::apply(keys, self.version, status);
         self.write(status).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_that_is_left_has_a_wait_of_its_own() {
+        let (leaving, grace) = (Leaving::default(), Duration::from_secs(3_600));
+        assert!(leaving.wait("team/one", grace).is_some());
+        assert_eq!(leaving.wait("team/one", Duration::ZERO), None, "over");
+        assert!(leaving.wait("team/one", grace).is_some(), "the next begins");
+        leaving.forget("team/one");
+        assert!(leaving.0.lock().is_empty());
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use s3s::auth::SimpleAuth;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
@@ -101,14 +101,18 @@ async fn a_store_is_trusted_by_a_ca_of_its_own() {
     assert_eq!(fixture.put(&plan, &content).await.unwrap(), Put::Created);
     let read = fixture.read(&plan, expected(&content), None).await;
     assert!(read.unwrap() == content);
-    // What the file holds counts, and it is read anew.
-    let head = async || {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        fixture
-            .stores
-            .head(&plan)
-            .await
-            .map_err(|error| error.kind())
+    // What the file holds counts, and it is read anew before long.
+    let until = async |wanted: Result<Option<u64>, Kind>, what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let head = fixture.stores.head(&plan).await;
+            let head = head.map_err(|error| error.kind());
+            if head == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what}: {head:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     };
     let (other, _) = certified();
     for (text, kind) in [
@@ -116,12 +120,12 @@ async fn a_store_is_trusted_by_a_ca_of_its_own() {
         (&"none".to_owned(), Kind::Invalid),
     ] {
         std::fs::write(file.path(), text).unwrap();
-        assert_eq!(head().await, Err(kind), "{text}");
+        until(Err(kind), text).await;
     }
     std::fs::write(file.path(), format!("{other}{}", door.ca)).unwrap();
-    assert_eq!(head().await, Ok(Some(1_000)));
+    until(Ok(Some(1_000)), "with ours among them").await;
     fixture.operator.0.lock().unwrap().options.clear();
-    assert_eq!(head().await, Err(Kind::Unavailable));
+    until(Err(Kind::Unavailable), "without a file").await;
 }
 
 #[tokio::test]
